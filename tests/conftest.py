@@ -1,0 +1,26 @@
+"""What all tests share: real pictures where they are to be had, two threads, nothing left behind."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# Before torch is imported anywhere, and for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+# The same examples every time, however slow the machine is, and no folder of failures beside the code.
+hypothesis.settings.register_profile("resnetkit", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("resnetkit")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real pictures and weights; its absence skips a test here and fails it in CI."""
+    given = os.environ.get("RESNETKIT_TEST_DATA", "")
+    if given and Path(given).is_dir():
+        return Path(given)
+    reason = f"RESNETKIT_TEST_DATA names no folder: {given!r}" if given else "RESNETKIT_TEST_DATA is not set"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,164 @@
+"""Imports point one way: a room may use the rooms before it, never the ones after, and none hides in a function."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+import resnetkit
+
+ROOT = Path(resnetkit.__file__).parent
+
+# The reading order. A new file is a new name here.
+ROOMS = """
+    errors files dice
+    spec zoo plan cost describe run
+    init model
+    data.headers data.decode data.preprocess data.parts
+    data.idx data.folders data.parquet data.digits data.sources
+    data.split data.survey data.augment data.batches
+    modelfile foreign weights
+    metrics resolve
+    engine.device engine.stop engine.optim engine.checkpoint engine.evaluate engine.train
+    evaluation report.tables report.pictures report.results
+    runfolder classifier job forecast training report.progress
+    api doctor flags cli
+""".split()
+RANK = {room: rank for rank, room in enumerate(ROOMS)}
+LOBBIES = ["data.__init__", "engine.__init__", "report.__init__"]
+DOORS = ["__init__", "__main__"]  # of the package and the command
+
+# What may be imported inside a function, and why. Everything else stands at the top of its file.
+LATE = {
+    "cli": {"resnetkit"},  # each verb loads what it needs, so that help is there at once
+    "data.digits": {"sklearn"},  # two seconds for one built-in data set
+    "data.parquet": {"pyarrow"},  # an extra
+    "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
+    "engine.device": {"resource"},  # Windows has none
+    "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
+    "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
+}
+# Rooms of the standard library alone, and rooms that do without torch all the same.
+PURE = "errors files spec zoo plan cost describe run flags cli".split()
+NO_TORCH = [
+    *PURE,
+    "dice",
+    *(room for room in ROOMS if room.startswith("data.")),
+    "modelfile",
+    "metrics",
+    "resolve",
+    "runfolder",
+]
+
+Place = Literal["top", "inside", "typing"]
+
+
+@cache
+def files() -> dict[str, Path]:
+    found = (path.relative_to(ROOT).with_suffix("") for path in ROOT.rglob("*.py"))
+    return {".".join(path.parts): (ROOT / path).with_suffix(".py") for path in found}
+
+
+@cache
+def imports(room: str) -> list[tuple[str, Place]]:
+    return list(imports_of(files()[room]))
+
+
+def imports_of(path: Path) -> Iterator[tuple[str, Place]]:
+    """Every module that a file imports, by its whole name, and where: at the top, in a function, or for types alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    place: dict[int, Place] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            place |= {id(child): "typing" for part in node.body for child in ast.walk(part)}
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            place |= {id(child): "inside" for child in ast.walk(node)}
+    for node in ast.walk(tree):
+        where = place.get(id(node), "top")
+        match node:
+            case ast.Import(names=names):
+                yield from ((name.name, where) for name in names)
+            case ast.ImportFrom(level=0, module=str(module), names=names):
+                for name in names:
+                    whole = f"{module}.{name.name}"
+                    yield (whole if room_of(whole) in RANK else module), where
+            case ast.ImportFrom():
+                pytest.fail(f"{path.name} imports by dots: write the whole name")
+            case ast.Call(func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module")):
+                yield "import_module()", "inside"
+
+
+def is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "resnetkit"
+
+
+def room_of(module: str) -> str:
+    """The room that a module is; the package itself, which is asked only for its version, is none."""
+    return module.removeprefix("resnetkit").removeprefix(".")
+
+
+def is_late(room: str, module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in LATE.get(room, ()))
+
+
+def test_the_list_is_whole() -> None:
+    assert sorted(files()) == sorted([*ROOMS, *LOBBIES, *DOORS])
+
+
+@pytest.mark.parametrize("lobby", LOBBIES)
+def test_lobbies_import_nothing(lobby: str) -> None:
+    assert not imports(lobby), "a room is named by its own name, so that naming one loads no other"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_back(room: str) -> None:
+    for module, _ in imports(room):
+        if is_ours(module) and (other := room_of(module)):
+            assert other in RANK, f"{room} uses {module}, which is no room"
+            assert RANK[other] < RANK[room], f"{room} uses {other}, which comes after it"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_import_hides(room: str) -> None:
+    hidden = {module for module, where in imports(room) if where == "inside"}
+    assert {module for module in hidden if not is_late(room, module)} == set()
+
+
+@cache
+def reach(room: str) -> set[str]:
+    """The foreign packages that importing a room loads, through the rooms that it imports."""
+    found: set[str] = set()
+    for module, where in imports(room):
+        if where == "top" and is_ours(module):
+            found |= reach(room_of(module)) if room_of(module) else set()
+        elif where == "top":
+            found.add(module.partition(".")[0])
+    return found - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_rooms_of_the_standard_library(room: str) -> None:
+    assert reach(room) == set()
+
+
+@pytest.mark.parametrize("room", NO_TORCH)
+def test_rooms_without_torch(room: str) -> None:
+    assert not reach(room) & {"torch", "matplotlib", "sklearn", "pyarrow", "rich"}
+
+
+def test_answering_loads_nothing_that_draws() -> None:
+    assert not reach("api") & {"matplotlib", "sklearn", "pyarrow"}
+
+
+def test_pure_rooms_load_nothing_heavy() -> None:
+    """The same, seen from outside, with the package's own ``__init__`` in it."""
+    rooms = ", ".join(f"resnetkit.{room}" for room in PURE)
+    heavy = {"torch", "numpy", "sklearn", "matplotlib", "PIL", "rich", "safetensors"}
+    code = f"import sys, {rooms}; print(*sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,193 @@
+"""Pictures on their way to the network: every batch is a function of (seed, step) alone, whoever computes it."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetkit import dice
+from resnetkit.data.augment import Augment, draws, pad_and_flip, resized_crop
+from resnetkit.data.decode import Picture
+from resnetkit.data.parts import Part
+from resnetkit.data.preprocess import Preprocess
+from resnetkit.errors import DataError
+
+T = TypeVar("T")
+Examined = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64], list[tuple[int, str]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Pictures and labels to learn from or to be examined with: all in ``stack``, or read one by one."""
+
+    names: Sequence[str]
+    labels: NDArray[np.int64]
+    preprocess: Preprocess
+    stack: NDArray[np.uint8] | None = None  # (n, h, w, c)
+    read: Callable[[int], Picture] | None = None
+
+    def pixels(self, i: int) -> NDArray[np.uint8]:
+        """One picture as it is stored (h, w, c); raises DataError where it cannot be read."""
+        if self.stack is not None:
+            return self.stack[i]
+        assert self.read is not None
+        return self.read(i).pixels
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from."""
+
+    index: NDArray[np.int64]  # places among the examples
+    images: NDArray[np.uint8]  # (n, h, w, c), not normalized
+    labels: NDArray[np.int64]
+
+
+def examples(part: Part, preprocess: Preprocess, *, stack: NDArray[np.uint8] | None = None) -> Examples:
+    """The pictures of a part; ``stack`` holds the pixels of all of them, if they are at hand."""
+    return Examples(names=part.names, labels=part.labels, preprocess=preprocess, stack=stack, read=part.read)
+
+
+def steps_per_epoch(n: int, batch: int) -> int:
+    return len(bounds(n, batch))
+
+
+def bounds(n: int, batch: int) -> list[tuple[int, int]]:
+    """Where each batch of an epoch begins and ends; a remainder of one joins the batch before, for its statistics."""
+    starts = list(range(0, n, batch))
+    if n % batch == 1 and len(starts) > 1 and batch > 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], n], strict=True)) if n else []
+
+
+def train_batches(
+    examples: Examples, augment: Augment, *, seed: int, batch: int, start_step: int, stop_step: int, workers: int
+) -> Iterator[Batch]:
+    """The batches of the steps ``start_step`` to ``stop_step`` (excluded), made ahead by threads.
+
+    A picture that cannot be read raises DataError. Closing or dropping the iterator ends the threads.
+    """
+    n = len(examples.labels)
+    if not n:
+        raise DataError("there are no pictures to train on", "add pictures to train")
+    cuts = bounds(n, batch)
+
+    @lru_cache(maxsize=4)
+    def order(epoch: int) -> NDArray[np.int64]:
+        return dice.permutation(n, seed, "order", epoch)
+
+    def make(step: int, stop: threading.Event) -> Batch | None:
+        epoch, place = divmod(step, len(cuts))
+        index = order(epoch)[slice(*cuts[place])]
+        images = varied(examples, index, augment, draws(index, seed=seed, epoch=epoch), stop)
+        return None if images is None else Batch(index, images, examples.labels[index])
+
+    yield from ahead(make, range(start_step, stop_step), workers)
+
+
+def eval_batches(examples: Examples, *, batch: int, workers: int) -> Iterator[Examined]:
+    """Every picture once and in order: (index, images, labels, errors).
+
+    A picture that cannot be read is in ``errors``, with its place and the reason, and nowhere else.
+    """
+
+    def make(start: int, stop: threading.Event) -> Examined | None:
+        errors: list[tuple[int, str]] = []
+        index = np.arange(start, min(start + batch, len(examples.labels)), dtype=np.int64)
+        images = fitted(examples, index, stop, errors)
+        if images is None:
+            return None
+        index = np.setdiff1d(index, np.array([i for i, _ in errors], np.int64))
+        return index, images, examples.labels[index], errors
+
+    yield from ahead(make, range(0, len(examples.labels), batch), workers)
+
+
+def ahead(make: Callable[[int, threading.Event], T | None], items: range, workers: int) -> Iterator[T]:
+    """What ``make`` makes of each item, in order, a few of them ahead in threads."""
+    stop = threading.Event()
+    if workers < 1:
+        for item in items:
+            made = make(item, stop)
+            assert made is not None
+            yield made
+        return
+    pool = ThreadPoolExecutor(workers, "batches")
+    waiting: deque[Future[T | None]] = deque()
+    todo = iter(items)
+    try:
+        while True:
+            for item in islice(todo, workers + 1 - len(waiting)):
+                waiting.append(pool.submit(make, item, stop))
+            if not waiting:
+                return
+            made = waiting.popleft().result()
+            assert made is not None
+            yield made
+            del made  # the batch is the caller's now, and is not kept alive here
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def varied(
+    examples: Examples,
+    index: NDArray[np.int64],
+    augment: Augment,
+    u: NDArray[np.float64],
+    stop: threading.Event,
+) -> NDArray[np.uint8] | None:
+    """Training pictures, each varied by its own numbers; None if told to stop."""
+    preprocess = examples.preprocess
+    if augment.crop == "resized":
+        images = np.empty((len(index), *preprocess.size, preprocess.channels), np.uint8)
+        for k, i in enumerate(index.tolist()):
+            if stop.is_set():
+                return None
+            images[k] = resized_crop(examples.pixels(i), u[k], augment, preprocess)
+    else:
+        fit = fitted(examples, index, stop)
+        if fit is None:
+            return None
+        images = fit
+    fill = np.rint(np.array(preprocess.mean) * 255).clip(0, 255).astype(np.uint8)
+    return pad_and_flip(images, u, augment, fill)
+
+
+def fitted(
+    examples: Examples,
+    index: NDArray[np.int64],
+    stop: threading.Event,
+    errors: list[tuple[int, str]] | None = None,
+) -> NDArray[np.uint8] | None:
+    """Pictures as evaluation sees them (n, h, w, c), without those that go to ``errors``; None if told to stop."""
+    preprocess = examples.preprocess
+    if examples.stack is not None and unchanged(preprocess, examples.stack.shape[1:]):
+        return examples.stack[index]
+    images = np.empty((len(index), *preprocess.size, preprocess.channels), np.uint8)
+    count = 0
+    for i in index.tolist():
+        if stop.is_set():
+            return None
+        try:
+            images[count] = preprocess.apply(examples.pixels(i))
+            count += 1
+        except DataError as error:
+            if errors is None:
+                raise
+            errors.append((i, error.what))
+    return images[:count]
+
+
+def unchanged(preprocess: Preprocess, shape: tuple[int, ...]) -> bool:
+    """Whether pictures of this shape are already as the network sees them."""
+    if shape != (*preprocess.size, preprocess.channels):
+        return False
+    return preprocess.resize != "crop" or preprocess.crop == 1

@@ -1,0 +1,120 @@
+"""What a data source is once it is open: parts of named, labelled pictures, and one list of classes for all of them."""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetkit.data.decode import Picture
+from resnetkit.errors import DataError, nearest, plain, some
+
+PartName = Literal["train", "val", "test", "all"]
+ORDER: tuple[PartName, ...] = ("train", "val", "test", "all")
+PART_NAMES: dict[str, PartName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures that stand together. What reads one raises DataError naming it."""
+
+    name: PartName
+    names: tuple[str, ...]  # POSIX paths relative to the part's folder, or row numbers
+    labels: NDArray[np.int64]  # (n,) places in the list of classes
+    read: Callable[[int], Picture]
+    encoded: Callable[[int], bytes]  # the picture as it is stored, for hashing
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that pictures come from, with every label checked against one list of classes."""
+
+    location: str
+    kind: Literal["folder", "idx", "parquet", "digits"]
+    classes: tuple[str, ...]
+    parts: dict[PartName, Part]
+    arrays: bool  # bare grey arrays, with no file format around them
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.arrays else 3
+
+
+def subset(part: Part, index: NDArray[np.int64]) -> Part:
+    """Some pictures of a part as a part of their own."""
+    chosen = [int(i) for i in index]
+    return Part(
+        part.name,
+        tuple(part.names[i] for i in chosen),
+        part.labels[index],
+        lambda i: part.read(chosen[i]),
+        lambda i: part.encoded(chosen[i]),
+    )
+
+
+def agree(
+    location: str,
+    found: Mapping[PartName, Sequence[str]],
+    given: Sequence[str] | None,
+    order: Callable[[Iterable[str]], Sequence[str]] = sorted,
+) -> tuple[tuple[str, ...], dict[PartName, NDArray[np.int64]]]:
+    """The classes, and the label of each picture: ``found`` holds the class of each picture of each part.
+
+    The classes are ``given``, or those of train in their order; no other part may add one.
+    """
+    first = next((part for part in found if part in ("train", "all")), None)
+    for part, names in found.items():
+        if not names:
+            raise DataError(f"{location}: {part} has no pictures", "add pictures, or remove that part")
+    if given is not None:
+        classes = tuple(given)
+    elif first is None:
+        raise DataError(f"{location} has no train part, only {some(found)}", "add a train part")
+    else:
+        classes = tuple(order(set(found[first])))
+        check_names(location, classes)
+        if len(classes) < 2:
+            raise DataError(f"{location} has one class, {plain(classes[0])}, and needs at least two", "add another")
+    place = {name: i for i, name in enumerate(classes)}
+    labels: dict[PartName, NDArray[np.int64]] = {}
+    for part, names in found.items():
+        extra = sorted(set(names) - place.keys())
+        if extra:
+            whose = "the model" if given is not None else first
+            raise DataError(
+                f"{location}: {part} has {'a class' if len(extra) == 1 else 'classes'} that {whose} does not have: "
+                f"{some(extra)}{resembling(extra[0], classes)}",
+                "rename it, or leave it out of that part",
+            )
+        labels[part] = np.fromiter((place[name] for name in names), np.int64, len(names))
+    return classes, labels
+
+
+def check_names(location: str, classes: Sequence[str]) -> None:
+    """No two classes may look alike, and each must be text that other files can carry."""
+    seen: dict[str, str] = {}
+    for name in classes:
+        if any("\ud800" <= c <= "\udfff" for c in name):
+            raise DataError(
+                f"{location}: the name of the class {plain(name)} is not UTF-8", "rename the class folder in UTF-8"
+            )
+        other = seen.setdefault(folded(name), name)
+        if other != name:
+            raise DataError(
+                f"{location}: the classes {other!a} and {name!a} differ only in case or Unicode form",
+                "merge the two folders, or rename one",
+            )
+
+
+def folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def resembling(name: str, classes: Sequence[str]) -> str:
+    for known in classes:
+        if folded(known) == folded(name):
+            return f"; there is {known!a}, which differs from {name!a} only in case or Unicode form"
+    return nearest(plain(name), map(plain, classes), most=1)

@@ -1,0 +1,80 @@
+"""Where pictures come from: a folder, IDX or parquet files, or the digits that are always at hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
+from resnetkit.data.digits import open_digits
+from resnetkit.data.folders import LAYOUT, entries, open_folder
+from resnetkit.data.idx import FILE as IDX_FILE
+from resnetkit.data.idx import open_idx
+from resnetkit.data.parquet import open_parquet, parquet_files
+from resnetkit.data.parts import Part, PartName, Source
+from resnetkit.errors import DataError, nearest, plain
+
+__all__ = ["KNOWN", "Part", "PartName", "Source", "open_source"]
+
+KNOWN = ("digits",)  # data sets with a name of their own
+
+
+def open_source(data: str | Path, *, max_pixels: int = MAX_PIXELS, classes: Sequence[str] | None = None) -> Source:
+    """Find the pictures and their labels; none is decoded yet.
+
+    The classes are those of train, in order, or the ones given, such as a model's: then train is not needed.
+    """
+    if data == "digits":
+        source = open_digits(classes)
+        if Path("digits").exists():
+            source.notes.append("digits is the data set of that name; write ./digits for the folder")
+        return source
+    path = Path(data)
+    try:
+        if not path.exists():
+            raise DataError(*missing(path))
+        if path.is_file():
+            return open_file(path, classes, max_pixels)
+        if not path.is_dir():
+            raise DataError(f"{plain(path)} is neither a file nor a folder", f"lay the pictures out as {LAYOUT}")
+        return open_directory(path, classes, max_pixels)
+    except OSError as error:
+        raise DataError(f"{plain(path)} cannot be read: {error.strerror}", "name a folder that can be read") from error
+
+
+def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int) -> Source:
+    idx = any(IDX_FILE.fullmatch(entry.name) for entry in path.iterdir())
+    parquet = bool(parquet_files(path))
+    folder = (path / "train").is_dir()
+    if idx + parquet + folder > 1:
+        kinds = [name for name, there in (("IDX", idx), ("parquet", parquet), ("a train folder", folder)) if there]
+        raise DataError(f"{plain(path)} holds {' and '.join(kinds)}", "keep one of them there")
+    if idx:
+        return open_idx(path, classes)
+    return open_parquet(path, classes, max_pixels) if parquet else open_folder(path, classes, max_pixels)
+
+
+def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int) -> Source:
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return open_parquet(path, classes, max_pixels)
+    if IDX_FILE.fullmatch(path.name):
+        fix = f"name the folder instead: {plain(path.parent)}"
+    elif suffix in FORMAT_OF:
+        fix = f"name the folder that holds the classes: {LAYOUT}"
+    elif suffix in (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"):
+        fix = "unpack it and name the folder"
+    else:
+        fix = f"name a folder: {LAYOUT}"
+    raise DataError(f"{plain(path)} is a file, not a folder of pictures", fix)
+
+
+def missing(path: Path) -> tuple[str, str]:
+    """What is missing, and the nearest that is there."""
+    here = next(parent for parent in [*path.parents, Path("/")] if parent.exists())
+    gone = path.relative_to(here).parts[0] if path.is_relative_to(here) else path.name
+    try:
+        names = [plain(entry.name) for entry in entries(here) if entry.is_dir()]
+    except (DataError, OSError):
+        names = []
+    known = KNOWN if len(path.parts) == 1 else ()
+    what = f"{plain(path)} does not exist; {plain(here.absolute())} does, but has no {plain(gone)}"
+    return what + nearest(plain(gone), [*known, *names]), "check the path"

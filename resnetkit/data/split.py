@@ -1,0 +1,104 @@
+"""Which pictures are held out of training to choose by: decided for each picture alone, and written down."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetkit import dice
+from resnetkit.errors import DataError, plain, some
+from resnetkit.files import write_text
+
+HEADER = ("part", "class", "name", "digest")
+RISKY = ("=", "+", "-", "@", "'")  # a spreadsheet would compute with a cell that begins so
+
+
+class Row(NamedTuple):
+    """Where one picture went; ``digest`` is a hash of its stored bytes."""
+
+    part: str
+    label: str
+    name: str
+    digest: str
+
+
+def carve(
+    names: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places of the pictures to train on and of those held out, both ascending.
+
+    Of each class the same share, at least one picture and never all, is held out: those with the lowest
+    number at the address (seed, class, name). The order of the pictures does not matter.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    lonely = [name for name, count in zip(classes, counts, strict=True) if count == 1]
+    if lonely:
+        raise DataError(
+            f"only one picture of {some(lonely)}: none can be held out to validate with",
+            "add pictures of it, or make a val folder",
+        )
+    held = []
+    for label, name in enumerate(classes):
+        places = np.flatnonzero(labels == label).tolist()
+        # ascii: the address of a name must not depend on the Unicode tables of a Python version
+        keys = {i: (dice.address(seed, "val", ascii(name), ascii(names[i])), names[i]) for i in places}
+        held += sorted(keys, key=keys.__getitem__)[: held_out(len(places), share)]
+    val = np.array(sorted(held), np.int64)
+    return np.setdiff1d(np.arange(len(labels), dtype=np.int64), val), val
+
+
+def held_out(count: int, share: float) -> int:
+    return min(max(round(share * count), 1), count - 1) if count else 0
+
+
+def write_split(path: Path, rows: Iterable[Row]) -> None:
+    """One line a picture; names that could harm a terminal or a spreadsheet are written escaped."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows([escaped(cell) for cell in row] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def read_split(path: Path) -> list[Row]:
+    """The rows as they were given to ``write_split``; raises DataError naming the line that is wrong."""
+    fix = "write the split again, or leave it as it was written"
+    rows: dict[tuple[str, ...], Row] = {}
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            if tuple(next(reader, ())) != HEADER:
+                raise DataError(f"{plain(path)}: line 1 is not {','.join(HEADER)}", fix)
+            for cells in reader:
+                if len(cells) != len(HEADER) or not all(cells):
+                    raise DataError(f"{plain(path)}: line {reader.line_num} does not have {len(HEADER)} values", fix)
+                row = Row(*map(unescaped, cells))
+                if row[:3] in rows:
+                    raise DataError(f"{plain(path)}: line {reader.line_num} repeats {plain(row.name)}", fix)
+                rows[row[:3]] = row
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise DataError(f"{plain(path)} cannot be read: {error}", fix) from error
+    return list(rows.values())
+
+
+def escaped(cell: str) -> str:
+    text = "".join(c if c.isprintable() and c != "\\" else spelt(c) for c in cell)
+    return "'" + text if text.startswith(RISKY) else text
+
+
+def unescaped(cell: str) -> str:
+    text = cell.removeprefix("'")
+    return re.sub(
+        r"\\([\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})",
+        lambda match: match[0].encode().decode("unicode_escape"),
+        text,
+    )
+
+
+def spelt(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode()

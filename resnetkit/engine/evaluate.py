@@ -1,0 +1,69 @@
+"""A network's answers on pictures it does not learn from, each picture once."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from resnetkit import metrics
+from resnetkit.data.batches import Examples, eval_batches
+from resnetkit.data.preprocess import Preprocess
+from resnetkit.engine.device import Machine
+
+EVAL_BATCH = {True: 250, False: 32}  # small pictures, photographs: one value each, so that figures repeat to the bit
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits for every readable picture of one part, in its order."""
+
+    index: NDArray[np.int64]  # which pictures, n
+    logits: NDArray[np.float32]  # n, classes
+    labels: NDArray[np.int64]  # n
+    errors: list[tuple[int, str]]  # pictures that could not be read, and why
+
+    @property
+    def correct(self) -> int:
+        return int((self.logits.argmax(1) == self.labels).sum()) if len(self.labels) else 0
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / len(self.labels) if len(self.labels) else 0.0
+
+    @property
+    def loss(self) -> float:
+        return metrics.cross_entropy(self.logits, self.labels) if len(self.labels) else 0.0
+
+
+def answer(model: nn.Module, examples: Examples, machine: Machine, workers: int = 2) -> Iterator[Answers]:
+    """Yield what each batch of ``examples`` brought; join() makes one of all."""
+    small = max(examples.preprocess.size) <= 64
+    model.eval()
+    for index, images, labels, errors in eval_batches(examples, batch=EVAL_BATCH[small], workers=workers):
+        yield Answers(index, forward(model, images, examples.preprocess, machine), labels, errors)
+
+
+@torch.inference_mode()
+def forward(
+    model: nn.Module, images: NDArray[np.uint8], preprocess: Preprocess, machine: Machine
+) -> NDArray[np.float32]:
+    """uint8 pictures (n, h, w, c) -> float32 logits (n, classes)."""
+    if not len(images):
+        return np.empty((0, 0), np.float32)
+    with machine.autocast():
+        logits = model(machine.images(images, preprocess))
+    return logits.float().cpu().numpy()
+
+
+def join(parts: Iterable[Answers]) -> Answers:
+    kept = list(parts)
+    filled = [part.logits for part in kept if len(part.logits)]
+    return Answers(
+        np.concatenate([part.index for part in kept]) if kept else np.empty(0, np.int64),
+        np.concatenate(filled) if filled else np.empty((0, 0), np.float32),
+        np.concatenate([part.labels for part in kept]) if kept else np.empty(0, np.int64),
+        [error for part in kept for error in part.errors],
+    )

@@ -1,0 +1,252 @@
+"""Training: a loop that tells what happened, and a run that listens."""
+
+import math
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from resnetkit.data.augment import Augment
+from resnetkit.data.batches import Batch, Examples, train_batches
+from resnetkit.engine.checkpoint import Snapshot
+from resnetkit.engine.device import Machine
+from resnetkit.engine.evaluate import Answers, answer, join
+from resnetkit.engine.optim import clip, lr_at, optimizer
+from resnetkit.engine.stop import Stop
+from resnetkit.errors import DivergedError, some
+from resnetkit.resolve import Settings
+
+T = TypeVar("T")
+Row = dict[str, int | float]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one step did."""
+
+    step: int  # done so far
+    lr: float
+    loss: float
+    gradient: float  # its length, before it was cut
+    correct: int
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch brought: a row of results.csv."""
+
+    row: Row
+    best: bool  # no epoch before was better on the validation part
+
+
+@dataclass(frozen=True)
+class Save:
+    """Now is the time to keep a snapshot; ``last`` when the run ends here."""
+
+    last: bool
+
+
+@dataclass
+class State:
+    """All that a run is between two steps: saved whole, restored whole."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "correct": 0, "seen": 0})  # of this epoch
+    history: list[Row] = field(default_factory=list)
+    best: Row | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
+        model = machine.prepare(model)
+        return cls(model, optimizer(model, settings), machine.scaler())
+
+    def snapshot(self) -> Snapshot:
+        moments = self.optimizer.state_dict()["state"]
+        return Snapshot(
+            tensors={
+                **{f"model.{name}": value for name, value in self.model.state_dict().items()},
+                **{f"best.{name}": value for name, value in self.best_weights.items()},
+                **{
+                    f"optimizer.{i}.{name}": v
+                    for i, part in moments.items()
+                    for name, v in part.items()
+                    if v is not None
+                },
+            },
+            values={
+                "step": self.step,
+                "sums": self.sums,
+                "history": self.history,
+                "best": self.best,
+                "scaler": self.scaler.state_dict(),
+            },
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot of an equal run."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        for name, tensor in snapshot.tensors.items():
+            kind, _, rest = name.partition(".")
+            parts[kind][rest] = tensor
+        self.model.load_state_dict(parts["model"])
+        self.best_weights = parts["best"]
+        moments: dict[int, dict[str, Any]] = {}
+        for name, tensor in parts["optimizer"].items():
+            index, _, rest = name.partition(".")
+            moments.setdefault(int(index), {})[rest] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        values = snapshot.values
+        self.step, self.sums, self.history, self.best = (values[k] for k in ("step", "sums", "history", "best"))
+        if values["scaler"]:
+            self.scaler.load_state_dict(values["scaler"])
+
+    def unscored(self, settings: Settings) -> bool:
+        """Whether an epoch (or the run) has ended whose row is not written."""
+        ended = self.step > 0 and (self.step % settings.epoch_steps == 0 or self.step == settings.steps)
+        return ended and (not self.history or self.history[-1]["step"] < self.step)
+
+
+def train(
+    state: State, batches: Iterable[Batch], settings: Settings, machine: Machine, names: Sequence[str]
+) -> Iterator[Tick]:
+    """Take one optimizer step for each batch, and say what happened.
+
+    Raises DivergedError before an update with a loss or gradient that is not finite.
+    """
+    for batch in batches:
+        lr = lr_at((state.step + 0.5) / settings.steps, settings)  # mid-step: neither end of the run idles at zero
+        for group in state.optimizer.param_groups:
+            group["lr"] = lr
+
+        state.model.train()
+        images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
+        with machine.autocast():
+            logits = state.model(images)
+        loss = cross_entropy(logits.float(), labels, label_smoothing=settings.run.smoothing)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            diverged("loss", value, lr, state, batch, names)
+
+        state.scaler.scale(loss).backward()
+        state.scaler.unscale_(state.optimizer)
+        gradient = float(clip(state.model, settings.run.clip))
+        if not math.isfinite(gradient) and not state.scaler.is_enabled():  # a scaler skips such a step by itself
+            diverged("gradient", gradient, lr, state, batch, names)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad(set_to_none=True)
+
+        state.step += 1
+        tick = Tick(state.step, lr, value, gradient, int((logits.argmax(1) == labels).sum()), len(labels))
+        state.sums["loss"] += tick.loss * tick.pictures
+        state.sums["correct"] += tick.correct
+        state.sums["seen"] += tick.pictures
+        yield tick
+
+
+def diverged(what: str, value: float, lr: float, state: State, batch: Batch, names: Sequence[str]) -> None:
+    files = some(names[i] for i in batch.index)
+    raise DivergedError(
+        f"the {what} became {value} at step {state.step + 1} (learning rate {lr:.3g}); nothing was updated; "
+        f"the pictures of that batch: {files}",
+        f"try a lower learning rate, such as --lr {lr / 10:.2g}, or --clip 1",
+    )
+
+
+def stream(settings: Settings, train_set: Examples, start: int, stop: int, workers: int) -> Iterator[Batch]:
+    """The batches of a run from step ``start`` up to step ``stop``."""
+    augment = Augment(crop=settings.crop, flip=settings.flip, scale=(settings.run.crop_scale, 1.0))
+    return train_batches(
+        train_set,
+        augment,
+        seed=settings.run.seed,
+        batch=settings.batch,
+        start_step=start,
+        stop_step=stop,
+        workers=workers,
+    )
+
+
+def fit(
+    state: State,
+    settings: Settings,
+    machine: Machine,
+    train_set: Examples,
+    val_set: Examples,
+    *,
+    workers: int,
+    stop: Stop,
+) -> Generator[Tick | Epoch | Save]:
+    """A run from where ``state`` stands to its end, or to where somebody stops it.
+
+    Asks to be saved (Save) every ``run.save_every`` seconds and where it ends.
+    """
+    batches = stream(settings, train_set, state.step, settings.steps, workers)
+    saved, pause = time.monotonic(), settings.run.save_every
+    if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
+        yield epoch
+    for tick in train(state, batches, settings, machine, train_set.names):
+        yield tick
+        if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
+            yield epoch
+        last = bool(stop) or state.step == settings.steps
+        if last or time.monotonic() - saved >= pause:
+            before = time.monotonic()
+            yield Save(last)
+            saved = time.monotonic()
+            if pause:  # else every step is wanted; saving may cost a twentieth of the time
+                pause = max(pause, 20 * (saved - before))
+        if stop:
+            return
+
+
+def score(
+    state: State, settings: Settings, machine: Machine, val_set: Examples, workers: int, stop: Stop
+) -> Epoch | None:
+    """End an epoch: its row, and the weights if they are the best so far. None where a stop came first."""
+    # Evaluation is in float32 here as in `eval`, so that both say the same of the same weights.
+    exact = Machine(machine.device, "fp32")
+    answers = join(until(stop, answer(state.model, val_set, exact, workers)))
+    if stop:
+        return None
+    row = epoch_row(state, settings, answers)
+    best = state.best is None or (row["val_accuracy"], -row["val_loss"]) > (
+        state.best["val_accuracy"],
+        -state.best["val_loss"],
+    )
+    state.history.append(row)
+    state.sums = {"loss": 0.0, "correct": 0, "seen": 0}
+    if best:
+        state.best = row
+        state.best_weights = {name: value.detach().clone() for name, value in state.model.state_dict().items()}
+    return Epoch(row, best)
+
+
+def epoch_row(state: State, settings: Settings, answers: Answers) -> Row:
+    seen = state.sums["seen"]
+    return {
+        "epoch": -(-state.step // settings.epoch_steps),
+        "step": state.step,
+        "lr": lr_at((state.step - 0.5) / settings.steps, settings),
+        "train_loss": state.sums["loss"] / seen,
+        "train_accuracy": state.sums["correct"] / seen,
+        "val_loss": answers.loss,
+        "val_accuracy": answers.accuracy,
+    }
+
+
+def until(stop: Stop, items: Iterable[T]) -> Iterator[T]:
+    for item in items:
+        yield item
+        if stop:
+            return

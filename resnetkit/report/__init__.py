@@ -1,0 +1,1 @@
+"""What we tell: tables for people, files for other programs, pictures."""

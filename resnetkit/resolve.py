@@ -1,0 +1,180 @@
+"""What a run leaves open, decided from what the data and the weights say; settings that could do nothing, refused."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from resnetkit.data.batches import steps_per_epoch
+from resnetkit.data.preprocess import Preprocess
+from resnetkit.errors import UsageError, WeightsError
+from resnetkit.modelfile import Card
+from resnetkit.plan import Plan, lay_out, with_io
+from resnetkit.run import Run
+from resnetkit.zoo import ZOO, find
+
+Crop = Literal["resized", "pad", "none"]
+SMALL = 64  # pixels: pictures all of one size up to this keep it
+ENOUGH_STEPS = 3000  # of training from nothing: below this the networks here are visibly not done
+ENOUGH_EPOCHS = 30
+MOST_EPOCHS = 200  # of little data: more looks at the same pictures stop helping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the data says before anything is decided."""
+
+    pictures: int  # to train on
+    classes: tuple[str, ...]
+    uniform: tuple[int, int] | None  # height and width, where all pictures share one of at most SMALL
+    channels: int  # stored: 1 for arrays of grey pictures, else 3
+    has_val: bool  # the data brings its own validation part
+    arrays: bool  # bare arrays, which no decoder has to read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A run with nothing left open. ``reasons`` says why, for each thing that was."""
+
+    run: Run
+    model: str
+    plan: Plan
+    classes: tuple[str, ...]
+    preprocess: Preprocess  # mean 0 and deviation 1 until they are measured
+    measure: bool  # whether mean and deviation come from the data
+    batch: int
+    epoch_steps: int
+    steps: int
+    lr: float  # the highest of the run
+    weight_decay: float
+    crop: Crop
+    flip: bool
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> float:
+        return self.steps / self.epoch_steps
+
+
+def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = None) -> Settings:
+    """Every setting as it will be used. Raises UsageError for a given setting that can have no effect.
+
+    ``card`` is that of the weights to start from, where they have one.
+    """
+    reasons: dict[str, str] = {}
+    model = network(run, given, facts, card, reasons)
+    preprocess = geometry(run, given, facts, card, model, reasons)
+    base = lay_out(find(model)) if card is None else card.plan
+    plan = with_io(base, channels=preprocess.channels, classes=len(facts.classes))
+    batch = batch_size(run, facts, preprocess, reasons)
+    if batch == 1 and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
+        raise UsageError(f"--batch 1 leaves batch normalisation one value a channel in {model}", "--batch 2 or more")
+    epoch_steps = steps_per_epoch(facts.pictures, batch)
+    scratch = run.weights == "none"
+    usual = (0.1 if run.optimizer == "sgd" else 0.001) * batch / 128 * (1 if scratch else 0.1)
+    crop = run.crop
+    if crop == "auto":
+        crop = "none" if preprocess.resize != "crop" else "pad" if facts.uniform else "resized"
+    signs = all(len(name) == 1 and name.isalnum() for name in facts.classes)
+    if run.flip is None:
+        reasons["flip"] = "the classes are signs, which mirroring changes" if signs else "a mirrored picture is as good"
+    settings = Settings(
+        run=run,
+        model=model,
+        plan=plan,
+        classes=facts.classes,
+        preprocess=preprocess,
+        measure=scratch,
+        batch=batch,
+        epoch_steps=epoch_steps,
+        steps=length(run, facts.pictures, epoch_steps, scratch, reasons),
+        lr=run.lr or usual,
+        weight_decay={"sgd": 5e-4, "adamw": 0.05}[run.optimizer] if run.weight_decay is None else run.weight_decay,
+        crop=crop,
+        flip=run.flip if run.flip is not None else not signs,
+        reasons=reasons,
+    )
+    if run.lr is None:
+        reasons["lr"] = f"{run.optimizer} at a batch of {batch}" + ("" if scratch else ", gentle with given weights")
+    refuse_idle(settings, given, facts)
+    return settings
+
+
+def network(run: Run, given: frozenset[str], facts: Facts, card: Card | None, reasons: dict[str, str]) -> str:
+    if card is not None:
+        if "model" in given and run.model != card.model:
+            raise WeightsError(
+                f"{run.weights} holds a {card.model}, not a {run.model}", f"--model {card.model}, or leave --model out"
+            )
+        reasons["model"] = "the network of the weights"
+        return card.model
+    find(run.model)  # refuses unknown names
+    small = f"{run.model}_cifar"
+    if "model" not in given and facts.uniform and small in ZOO:
+        reasons["model"] = f"{run.model} with a 3x3 stem: the pictures are small"
+        return small
+    return run.model
+
+
+def geometry(
+    run: Run, given: frozenset[str], facts: Facts, card: Card | None, model: str, reasons: dict[str, str]
+) -> Preprocess:
+    """How a picture becomes input: as asked for, else as it is if small, else as the weights or the network say."""
+    if run.size is not None:
+        size = (run.size, run.size)
+    elif facts.uniform:
+        size, reasons["size"] = facts.uniform, "all pictures have it"
+    elif card is not None:
+        size, reasons["size"] = card.preprocess.size, "the size of the weights"
+    else:
+        size, reasons["size"] = (find(model).size,) * 2, f"the size {model} is made for"
+    known = card.preprocess if card else None
+    channels = known.channels if known else facts.channels
+    return Preprocess(
+        size=size,
+        resize=run.resize if known is None or "resize" in given else known.resize,
+        crop=1.0 if max(size) <= SMALL else known.crop if known else 0.875,
+        interpolation=known.interpolation if known else "bilinear",
+        mean=known.mean if known else (0.0,) * channels,
+        std=known.std if known else (1.0,) * channels,
+        channels=channels,
+    )
+
+
+def batch_size(run: Run, facts: Facts, preprocess: Preprocess, reasons: dict[str, str]) -> int:
+    if run.batch is not None:
+        if run.batch > facts.pictures:
+            reasons["batch"] = f"there are only {facts.pictures} pictures: every step sees all of them"
+        return min(run.batch, facts.pictures)
+    most = 128 if max(preprocess.size) <= SMALL else 32
+    batch = min(most, max(8, 2 ** int(math.log2(max(1, facts.pictures / 12)))), facts.pictures)
+    reasons["batch"] = f"for {facts.pictures} pictures of {preprocess.size[0]}x{preprocess.size[1]}"
+    return batch
+
+
+def length(run: Run, pictures: int, epoch_steps: int, scratch: bool, reasons: dict[str, str]) -> int:
+    if run.steps is not None:
+        return run.steps
+    if run.epochs is not None:
+        return run.epochs * epoch_steps
+    share = 1 if scratch else 5  # good weights need a fifth of the way
+    enough = math.ceil(ENOUGH_STEPS / share / epoch_steps)
+    epochs = min(max(enough, ENOUGH_EPOCHS // share), MOST_EPOCHS // share)
+    start = "from nothing" if scratch else "from weights"
+    reasons["steps"] = f"{epochs} epochs of {pictures} pictures: {start}, at least {ENOUGH_STEPS // share} steps or "
+    reasons["steps"] += f"{ENOUGH_EPOCHS // share} epochs, at most {MOST_EPOCHS // share} epochs"
+    return epochs * epoch_steps
+
+
+def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None:
+    """As run.refuse_idle, for what only the data and the weights can tell."""
+    run, size = settings.run, settings.preprocess.size
+    idle = {
+        "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
+        "val_share": facts.has_val and "the data brings its own validation part",
+        "zero_init": run.weights != "none" and "the weights are given",
+        "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
+        "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
+    }
+    for name, why in idle.items():
+        if name in given and why:
+            raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")

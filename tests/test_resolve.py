@@ -1,0 +1,135 @@
+"""What a run leaves open is decided for good reasons, and a setting that could do nothing is refused."""
+
+import dataclasses
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from resnetkit.data.preprocess import Preprocess
+from resnetkit.errors import UsageError, WeightsError
+from resnetkit.modelfile import Card
+from resnetkit.plan import lay_out
+from resnetkit.resolve import Facts, Settings, resolve
+from resnetkit.run import Run
+from resnetkit.zoo import find
+
+PHOTOS = Facts(pictures=244, classes=("ants", "bees"), uniform=None, channels=3, has_val=True, arrays=False)
+SMALL = Facts(pictures=45000, classes=("cat", "dog"), uniform=(32, 32), channels=3, has_val=False, arrays=False)
+GREY = Facts(pictures=54000, classes=tuple("0123456789"), uniform=(28, 28), channels=1, has_val=False, arrays=True)
+CARD = Card(
+    model="resnet20",
+    plan=dataclasses.replace(lay_out(find("resnet20")), classes=2),
+    classes=("ants", "wasps"),
+    preprocess=Preprocess(size=(32, 32), crop=1.0, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), channels=3),
+)
+
+
+def decide(facts: Facts, card: Card | None = None, **given: Any) -> Settings:
+    run = Run(data="data", **given)
+    if card is not None:
+        run = replace(run, weights="best.safetensors")
+    return resolve(run, frozenset(given), facts, card)
+
+
+def test_photographs_are_seen_at_the_size_of_the_network() -> None:
+    settings = decide(PHOTOS)
+    assert settings.model == "resnet18"
+    assert settings.preprocess.size == (224, 224)
+    assert settings.preprocess.crop == 0.875
+    assert (settings.crop, settings.flip, settings.preprocess.channels) == ("resized", True, 3)
+    assert settings.plan.classes == 2
+
+
+def test_small_pictures_keep_their_size_and_get_a_small_stem() -> None:
+    settings = decide(SMALL)
+    assert settings.model == "resnet18_cifar"
+    assert settings.preprocess.size == (32, 32)
+    assert (settings.preprocess.crop, settings.crop) == (1.0, "pad")
+
+
+def test_a_network_that_was_asked_for_is_not_exchanged() -> None:
+    assert decide(SMALL, model="resnet18").model == "resnet18"
+
+
+def test_grey_arrays_have_one_channel_and_digits_are_not_mirrored() -> None:
+    settings = decide(GREY)
+    assert settings.preprocess.channels == settings.plan.channels == 1
+    assert settings.flip is False
+    assert decide(GREY, flip=True).flip is True
+
+
+@pytest.mark.parametrize("pictures", [2, 5, 17, 129, 1293])
+def test_a_run_has_enough_steps_however_few_the_pictures(pictures: int) -> None:
+    settings = decide(replace(PHOTOS, pictures=pictures))
+    assert settings.batch <= pictures
+    assert settings.epoch_steps >= 1
+    assert settings.steps >= min(3000, 200 * settings.epoch_steps)
+    assert f"{pictures} pictures" in settings.reasons["steps"]
+
+
+def test_epochs_and_steps_say_the_length() -> None:
+    assert decide(SMALL, epochs=3).steps == 3 * 352
+    assert decide(SMALL, steps=77).steps == 77
+    with pytest.raises(UsageError, match="epochs and steps"):
+        decide(SMALL, epochs=3, steps=77)
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it_and_said() -> None:
+    settings = decide(replace(PHOTOS, pictures=12), batch=64)
+    assert (settings.batch, settings.epoch_steps) == (12, 1)
+    assert "12 pictures" in settings.reasons["batch"]
+
+
+def test_a_batch_of_one_is_refused_where_norms_could_not_work() -> None:
+    facts = replace(SMALL, uniform=(8, 8))
+    with pytest.raises(UsageError, match="batch 1"):
+        decide(facts, batch=1, model="resnet18_cifar")
+    assert decide(SMALL, batch=1, model="resnet20").batch == 1
+
+
+def test_weights_bring_their_network_their_channels_and_their_scale() -> None:
+    settings = decide(PHOTOS, CARD)
+    assert settings.model == "resnet20"
+    assert settings.preprocess.size == (32, 32)
+    assert settings.preprocess.mean == CARD.preprocess.mean
+    assert not settings.measure
+    assert decide(GREY, CARD).preprocess.channels == 3
+    assert decide(PHOTOS, CARD, size=64).preprocess.size == (64, 64)
+    assert settings.lr == pytest.approx(decide(PHOTOS).lr / 10)
+    assert settings.steps < decide(PHOTOS, model="resnet20").steps
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    with pytest.raises(WeightsError, match="resnet20, not a resnet50"):
+        decide(PHOTOS, CARD, model="resnet50")
+
+
+@pytest.mark.parametrize(
+    ("facts", "given"),
+    [
+        (PHOTOS, {"val_share": 0.2}),
+        (SMALL, {"crop_scale": 0.5}),
+        (SMALL, {"resize": "letterbox"}),
+        (GREY, {"max_pixels": 10_000}),
+    ],
+)
+def test_a_setting_without_effect_is_refused(facts: Facts, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(given)).replace("_", "-")):
+        decide(facts, **given)
+    assert decide(facts)  # as a default it is nobody's wish
+
+
+def test_zero_init_says_nothing_to_given_weights() -> None:
+    with pytest.raises(UsageError, match="zero-init"):
+        decide(PHOTOS, CARD, zero_init=False)
+
+
+def test_a_given_rate_and_decay_are_used_as_they_are() -> None:
+    settings = decide(SMALL, lr=0.123, weight_decay=0.0, optimizer="adamw")
+    assert (settings.lr, settings.weight_decay) == (0.123, 0.0)
+
+
+def test_letterbox_shows_whole_pictures_in_training_too() -> None:
+    settings = decide(PHOTOS, resize="letterbox")
+    assert (settings.preprocess.resize, settings.crop) == ("letterbox", "none")

@@ -1,0 +1,60 @@
+"""Residual networks, from a folder of images to a trained, measured, reusable model.
+
+Each name is loaded when it is first asked for, so that ``import resnetkit`` and the command start without torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnetkit.api import load as load
+    from resnetkit.api import train as train
+    from resnetkit.errors import DataError as DataError
+    from resnetkit.errors import DivergedError as DivergedError
+    from resnetkit.errors import KitError as KitError
+    from resnetkit.errors import ResourceError as ResourceError
+    from resnetkit.errors import UsageError as UsageError
+    from resnetkit.errors import WeightsError as WeightsError
+    from resnetkit.model import BasicBlock as BasicBlock
+    from resnetkit.model import Bottleneck as Bottleneck
+    from resnetkit.model import ResNet as ResNet
+    from resnetkit.plan import Plan as Plan
+    from resnetkit.plan import lay_out as lay_out
+    from resnetkit.run import Run as Run
+    from resnetkit.spec import Spec as Spec
+    from resnetkit.weights import create_model as create_model
+    from resnetkit.weights import list_models as list_models
+
+__version__ = "0.1.0"
+
+HOMES = {
+    "BasicBlock": "model",
+    "Bottleneck": "model",
+    "DataError": "errors",
+    "DivergedError": "errors",
+    "KitError": "errors",
+    "Plan": "plan",
+    "ResNet": "model",
+    "ResourceError": "errors",
+    "Run": "run",
+    "Spec": "spec",
+    "UsageError": "errors",
+    "WeightsError": "errors",
+    "create_model": "weights",
+    "lay_out": "plan",
+    "list_models": "weights",
+    "load": "api",
+    "train": "api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{HOMES[name]}"), name)
+    globals()[name] = value  # found at once from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*HOMES, *(name for name in globals() if name.startswith("__"))})

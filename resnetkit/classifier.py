@@ -1,0 +1,215 @@
+"""A trained network with all it needs to answer: class names, preprocessing, a machine to run on."""
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetkit import metrics, modelfile
+from resnetkit.data.batches import examples
+from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS, decode
+from resnetkit.data.parts import Part, Source, subset
+from resnetkit.data.sources import open_source
+from resnetkit.data.split import carve
+from resnetkit.data.survey import data_hash
+from resnetkit.engine.device import Machine, choose
+from resnetkit.engine.evaluate import EVAL_BATCH, answer, forward, join
+from resnetkit.errors import DataError, KitError, UsageError, plain, some
+from resnetkit.evaluation import Evaluation
+from resnetkit.model import ResNet
+from resnetkit.modelfile import Card
+from resnetkit.weights import fill
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one picture: its likeliest classes, or why there are none."""
+
+    path: str
+    top: tuple[tuple[str, float], ...] = ()  # class and probability, likeliest first
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        if self.error is not None:
+            return {"path": plain(self.path), "error": self.error}
+        return {"path": plain(self.path), "top": [{"class": name, "probability": p} for name, p in self.top]}
+
+
+class Classifier:
+    """What load() returns. It answers in float32 unless told otherwise."""
+
+    def __init__(self, card: Card, model: ResNet, machine: Machine) -> None:
+        self.card, self.model, self.machine = card, machine.prepare(model).eval(), machine
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.card.classes
+
+    def predict(
+        self,
+        paths: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
+        *,
+        top: int = 5,
+        workers: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Iterator[Prediction]:
+        """One Prediction for each input, in order: files, folders (all pictures below), patterns, or a picture's bytes.
+
+        What cannot be read becomes a Prediction with an error; nothing is left out or put in its place.
+        """
+        if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+            raise UsageError(f"top is {top!r}, not a whole number of at least 1", "leave it out for 5")
+        given = [paths] if isinstance(paths, str | bytes | os.PathLike) else paths
+        return self._predict(given, min(top, len(self.classes)), workers, max_pixels)
+
+    def _predict(
+        self, given: Iterable[str | bytes | os.PathLike[str]], top: int, workers: int | None, max_pixels: int
+    ) -> Iterator[Prediction]:
+        inputs = expand(given)
+        small = max(self.card.preprocess.size) <= 64
+        with ThreadPoolExecutor(usual_workers(workers) or 1) as threads:
+            while some_inputs := list(islice(inputs, EVAL_BATCH[small])):
+                read = list(threads.map(partial(self._read, max_pixels), some_inputs))
+                yield from self._answer([name for name, _ in some_inputs], read, top)
+
+    def _read(self, max_pixels: int, item: tuple[str, Path | bytes | str]) -> NDArray[np.uint8] | str:
+        """The picture as the network takes it, or why not."""
+        name, source = item
+        if isinstance(source, str):
+            return source
+        try:
+            picture = decode(source, name, channels=self.card.preprocess.channels, max_pixels=max_pixels)
+            return self.card.preprocess.apply(picture.pixels)
+        except KitError as error:
+            return error.what
+
+    def _answer(self, names: Sequence[str], read: Sequence[NDArray[np.uint8] | str], top: int) -> Iterator[Prediction]:
+        images = [pixels for pixels in read if not isinstance(pixels, str)]
+        answers: Iterator[tuple[tuple[str, float], ...]] = iter(())
+        if images:
+            logits = forward(self.model, np.stack(images), self.card.preprocess, self.machine)
+            answers = likeliest(logits, self.classes, top, self.card.temperature)
+        for name, pixels in zip(names, read, strict=True):
+            if isinstance(pixels, str):
+                yield Prediction(name, error=pixels)
+            else:
+                yield Prediction(name, next(answers))
+
+    def evaluate(
+        self,
+        data: str | os.PathLike[str],
+        split: str | None = None,
+        *,
+        workers: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+        watch: Callable[[int, int], None] | None = None,
+    ) -> Evaluation:
+        """Every picture of one part of ``data``: ``split``, else test, else val.
+
+        ``watch`` is told how many of how many pictures are done. Raises DataError where the part is not to be had.
+        """
+        source = open_source(str(data), max_pixels=max_pixels, classes=self.classes)
+        name, part = self._part(source, split)
+        pictures = examples(part, self.card.preprocess)
+        parts, done = [], 0
+        for some_answers in answer(self.model, pictures, self.machine, usual_workers(workers)):
+            parts.append(some_answers)
+            done += len(some_answers.labels) + len(some_answers.errors)
+            if watch:
+                watch(done, len(part.names))
+        labels = tuple(int(label) for label in part.labels)
+        return Evaluation(name, self.classes, part.names, labels, join(parts), self.card.temperature)
+
+    def _part(self, source: Source, split: str | None) -> tuple[str, Part]:
+        """Which pictures are scored, and under what name. Training pictures are never called validation."""
+        parts, at = source.parts, plain(source.location)
+        if split not in (None, "train", "val", "test"):
+            raise UsageError(f"there is no split {split!r}", "split is train, val or test")
+        whole = parts.get("all") or parts.get("train")
+        carved = whole is not None and "val" not in parts and self._trained_on(source)
+        has = {name for name in ("train", "val", "test") if name in parts} | ({"train", "val"} if carved else set())
+        if "all" in parts and not carved:
+            if split == "train":
+                raise DataError(f"{at} is not the data this model was trained on", "leave --split out")
+            if split == "val":
+                raise DataError(f"{at} has no val part, and is not what the model was trained on", "leave --split out")
+            source.notes.append(
+                f"{at} has no parts and is not what the model was trained on: all of it is the test part"
+            )
+            return "test", parts["all"]
+        wanted = split or next((name for name in ("test", "val") if name in has), None)
+        if wanted is None or wanted not in has:
+            lacks = f"no {wanted} part" if wanted else "neither a test nor a val part"
+            raise DataError(f"{at} has {lacks}, only {some(sorted(has))}", f"--split {min(has)}" if has else "add one")
+        if wanted in parts and not (carved and wanted == "train"):
+            return wanted, parts[wanted]
+        assert whole is not None
+        train, val = carve(
+            whole.names, whole.labels, source.classes, share=self.card.data["val_share"], seed=self.card.data["seed"]
+        )
+        return wanted, subset(whole, train if wanted == "train" else val)
+
+    def _trained_on(self, source: Source) -> bool:
+        """Whether this is the very data that the model's validation part was carved from."""
+        about = self.card.data
+        return about.get("val_share") is not None and about.get("hash") == data_hash(source)
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32") -> Classifier:
+    """A model file, or the best network of a run folder, ready to answer. Raises WeightsError where it is damaged."""
+    file = Path(path)
+    if file.is_dir():
+        file = file / "best.safetensors"
+        if not file.exists():
+            raise UsageError(f"{plain(path)} is a folder without best.safetensors", "name a model file or a run folder")
+    card, state = modelfile.load(file)
+    model = ResNet(card.plan)
+    fill(model, state, what=str(file))
+    return Classifier(card, model, choose(device, precision))
+
+
+def likeliest(
+    logits: NDArray[np.float32], classes: Sequence[str], top: int, temperature: float
+) -> Iterator[tuple[tuple[str, float], ...]]:
+    ranks, probabilities = metrics.ranking(logits, top), metrics.softmax(logits, temperature)
+    for row, best in enumerate(ranks):
+        yield tuple((classes[i], float(probabilities[row, i])) for i in best)
+
+
+def expand(given: Iterable[str | bytes | os.PathLike[str]]) -> Iterator[tuple[str, Path | bytes | str]]:
+    """Names and what to read for each; a reason instead of a source where there is nothing to read."""
+    for item in given:
+        if isinstance(item, bytes):
+            yield "-", item
+            continue
+        path = Path(item)
+        name = os.fspath(item)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in FORMAT_OF and not p.name.startswith("."))
+            yield from ((str(p), p) for p in inside)
+            if not inside:
+                yield name, "the folder holds no pictures"
+        elif not os.path.lexists(path) and glob.has_magic(name):
+            matches = sorted(glob.glob(name, recursive=True))
+            yield from expand(matches)
+            if not matches:
+                yield name, "no file has such a name"
+        else:
+            yield name, path
+
+
+def usual_workers(workers: int | None) -> int:
+    """Threads that read pictures: what was asked for, else one a core, at most 8."""
+    if workers is not None:
+        return workers
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return min(cores, 8)

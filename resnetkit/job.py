@@ -1,0 +1,181 @@
+"""What a run needs before its first step: data looked through, settings decided, network built."""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import resnetkit
+import resnetkit.run as runs
+from resnetkit import cost, foreign, modelfile, weights
+from resnetkit.classifier import usual_workers
+from resnetkit.data.batches import Examples, eval_batches, examples
+from resnetkit.data.parts import Part, Source, subset
+from resnetkit.data.sources import open_source
+from resnetkit.data.split import Row, carve
+from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
+from resnetkit.engine.device import Machine, choose
+from resnetkit.errors import plain, some
+from resnetkit.init import initialize
+from resnetkit.model import ResNet
+from resnetkit.modelfile import Card
+from resnetkit.resolve import Facts, Settings, resolve
+from resnetkit.run import Run
+
+Watch = Callable[[int, int], None]
+
+# Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
+ELSEWHERE = ("data", "out", "device", "workers", "weights", "save_every")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Data, network and machine of a run, ready to go."""
+
+    settings: Settings
+    machine: Machine
+    model: ResNet
+    parts: dict[str, Part]
+    sets: dict[str, Examples]
+    split: list[Row]
+    card: Card  # of the files to come, without metrics
+    workers: int
+    notes: list[str]
+
+    def lines(self) -> list[tuple[str, str]]:
+        """What is going to happen, for people."""
+        s, why = self.settings, self.settings.reasons
+        h, w = s.preprocess.size
+        total = cost.totals(s.plan, s.preprocess.size)
+        counts = ", ".join(f"{len(examples.labels):,} {name}" for name, examples in self.sets.items())
+        rows = [
+            ("data", f"{counts} pictures of {len(s.classes)} classes: {some(s.classes, 10)}"),
+            (
+                "network",
+                f"{s.model}, {total.parameters:,} parameters, {total.macs / 1e6:,.0f} M multiply-adds a picture",
+            ),
+            ("picture", f"{h}x{w}, {s.preprocess.channels} channels, {s.preprocess.resize}"),
+            ("augment", f"crop {s.crop}, flip {'yes' if s.flip else 'no'}"),
+            ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
+            ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
+            ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
+        ]
+        reason = {"data": "", "network": "model", "picture": "size", "augment": "flip", "length": "steps"}
+        reason |= {"optimizer": "lr", "machine": ""}
+        return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in rows]
+
+
+def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch: Watch | None = None) -> Job:
+    """Look at the data, decide what is open, build the network. Nothing is written.
+
+    ``start`` is the network a stopped run began with, in place of ``run.weights``.
+    """
+    runs.refuse_idle(run, given)
+    machine = choose(run.device, run.precision)
+    source = open_source(run.data, max_pixels=run.max_pixels)
+    workers = usual_workers(run.workers)
+    state, card = read_weights(run, start)
+    seen = survey(source, workers, progress=watch)
+    refuse_bad(seen)
+    facts, places = lay_parts(source, seen, run)
+    settings = resolve(run, given, facts, card)
+    parts = {name: subset(source.parts[whole], index) for name, (whole, index) in places.items()}
+    stacks = {name: stack_of(seen, whole, index, settings) for name, (whole, index) in places.items()}
+    if settings.measure:
+        train_set = examples(parts["train"], settings.preprocess, stack=stacks["train"])
+        mean, std = moments(images for _, images, _, _ in eval_batches(train_set, batch=256, workers=workers))
+        settings = replace(settings, preprocess=replace(settings.preprocess, mean=mean, std=std))
+    sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
+    model = ResNet(settings.plan)
+    initialize(model, seed=run.seed, zero_last=run.zero_init)
+    notes = [*source.notes, *seen.notes]
+    if state is not None and start is not None:
+        weights.fill(model, state, what=plain(start))
+    elif state is not None:
+        moved = weights.transfer(model, state, old_classes=card.classes if card else None, new_classes=settings.classes)
+        notes.append(f"weights of {plain(run.weights)}: {moved}")
+    split = [
+        Row(name, settings.classes[label], path, seen.digests[seen.rows[whole]][i])
+        for name, (whole, index) in places.items()
+        for i, path, label in zip(index, parts[name].names, parts[name].labels, strict=True)
+    ]
+    about = {
+        "hash": data_hash(source, seen),
+        "seed": run.seed,
+        "val_share": None if facts.has_val else run.val_share,
+        "pictures": {name: len(part.labels) for name, part in parts.items()},
+    }
+    kept = {name: value for name, value in dataclasses.asdict(run).items() if name not in ELSEWHERE}
+    blank = Card(
+        model=settings.model,
+        plan=settings.plan,
+        classes=settings.classes,
+        preprocess=settings.preprocess,
+        data=about,
+        run=kept,
+        versions=versions(),
+    )
+    return Job(settings, machine, model, parts, sets, split, blank, workers, notes)
+
+
+def read_weights(run: Run, start: Path | None) -> tuple[Any, Card | None]:
+    """The state dict to begin from and its card, where it is one of our files."""
+    if start is not None:
+        card, state = modelfile.load(start)
+        return state, card
+    if run.weights == "none":
+        return None, None
+    path = Path(run.weights)
+    if path.is_dir():
+        path = path / "best.safetensors"
+    if modelfile.is_ours(path):
+        card, state = modelfile.load(path)
+        return state, card
+    return foreign.read_foreign(path), None
+
+
+def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, tuple[Any, NDArray[np.int64]]]]:
+    """Which pictures of which part of the source are train, val and test."""
+    whole = "train" if "train" in source.parts else "all"
+    part = source.parts[whole]
+    everything = np.arange(len(part.labels), dtype=np.int64)
+    has_val = "val" in source.parts
+    places: dict[str, tuple[Any, NDArray[np.int64]]] = {}
+    if has_val:
+        places["train"] = whole, everything
+    else:
+        train, val = carve(part.names, part.labels, source.classes, share=run.val_share, seed=run.seed)
+        places |= {"train": (whole, train), "val": (whole, val)}
+    for name in ("val", "test"):
+        if name in source.parts:
+            places[name] = name, np.arange(len(source.parts[name].labels), dtype=np.int64)
+    facts = Facts(
+        pictures=len(places["train"][1]),
+        classes=source.classes,
+        uniform=None if seen.stack is None else seen.stack.shape[1:3],
+        channels=source.channels,
+        has_val=has_val,
+        arrays=source.arrays,
+    )
+    return facts, places
+
+
+def stack_of(seen: Survey, whole: Any, index: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8] | None:
+    """The pixels of one part, if all were kept, in the channels that the network takes."""
+    if seen.stack is None:
+        return None
+    pixels = seen.stack[seen.rows[whole]][index]
+    if pixels.shape[-1] < settings.preprocess.channels:
+        pixels = np.repeat(pixels, settings.preprocess.channels, axis=-1)
+    return pixels
+
+
+def versions() -> dict[str, str]:
+    """What a network's figures may depend on beside its settings."""
+    packages = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "pillow")}
+    return {"resnetkit": resnetkit.__version__, **packages}

@@ -1,0 +1,185 @@
+"""A training run from its first step to its folder full of results: begun, or gone on with."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import resnetkit.run as runs
+from resnetkit import files, modelfile
+from resnetkit.data.split import Row, read_split, write_split
+from resnetkit.engine import checkpoint
+from resnetkit.engine.device import Machine
+from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.stop import Stop, Stopped, listening
+from resnetkit.engine.train import Epoch, Save, State, Tick, fit
+from resnetkit.errors import DataError, KitError, plain, some
+from resnetkit.evaluation import Evaluation
+from resnetkit.job import Job, Watch, prepare
+from resnetkit.report import tables
+from resnetkit.report.results import write_curves, write_evaluation
+from resnetkit.run import Run
+from resnetkit.runfolder import RunFolder, check_out
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth saying once."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Begin:
+    """All is decided; the first step comes next."""
+
+    job: Job
+    folder: Path
+    step: int  # done before, in a run that goes on
+
+
+@dataclass(frozen=True)
+class Done:
+    """The run is over, and everything stands in its folder."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    seconds: float  # of this process
+
+
+Event = Note | Begin | Tick | Epoch | Done
+
+
+def training(run: Run, given: frozenset[str] = frozenset(), *, watch: Watch | None = None) -> Generator[Event]:
+    """A new run. Nothing is written before the first event; raises Stopped after a polite signal."""
+    check_out(run.out)
+    job = prepare(run, given, watch=watch)
+    folder = RunFolder.create(run.out, job.settings.model)
+    with folder.locked():
+        files.write_text(folder.settings, runs.dumps(run, given))
+        write_split(folder.path / "split.csv", job.split)
+        if run.weights != "none":
+            modelfile.save(folder.start, job.model.state_dict(), job.card)
+        yield from work(job, folder)
+
+
+def resuming(path: str | Path, *, workers: int | None = None, watch: Watch | None = None) -> Generator[Event]:
+    """A run gone on with, where it was stopped or killed; its end is the end it would have had."""
+    folder = RunFolder.open(path)
+    with folder.locked():
+        run, given = runs.read_file(folder.settings)
+        if workers is not None:
+            run = replace(run, workers=workers)
+        job = prepare(run, given, start=folder.start if run.weights != "none" else None, watch=watch)
+        refuse_changes(job, read_split(folder.path / "split.csv"), folder)
+        yield from work(job, folder)
+
+
+def refuse_changes(job: Job, before: list[Row], folder: RunFolder) -> None:
+    """The data must be what it was, picture for picture."""
+    then, now = ({row[:3]: row.digest for row in rows} for rows in (before, job.split))
+    gone, new = then.keys() - now.keys(), now.keys() - then.keys()
+    other = {place for place in then.keys() & now.keys() if then[place] != now[place]}
+    if gone or new or other:
+        raise DataError(
+            f"the data has changed since {plain(folder.path)} was begun: {len(gone)} pictures gone, {len(new)} new, "
+            f"{len(other)} changed: {some(sorted(name for _, _, name in gone | new | other))}",
+            "put the data back as it was, or begin a new run",
+        )
+
+
+def work(job: Job, folder: RunFolder) -> Generator[Event]:
+    """Train to the end, measure, and leave everything in the folder. The folder is locked already."""
+    began = time.monotonic()
+    yield from (Note(text) for text in job.notes)
+    state = State.start(job.model, job.settings, job.machine)
+    snapshot, damage = checkpoint.newest(folder.checkpoints)
+    yield from (Note(text) for text in damage)
+    if snapshot is not None:
+        yield from (Note(text) for text in differences(snapshot, job.machine))
+        state.restore(snapshot)
+    folder.status("running", step=state.step, steps=job.settings.steps)
+    folder.journal("begin", step=state.step, machine=job.machine.fingerprint(), lines=dict(job.lines()))
+    yield Begin(job, folder.path, state.step)
+    try:
+        with listening() as stop:
+            yield from steps(job, folder, state, stop)
+        if stop and (state.step < job.settings.steps or state.unscored(job.settings)):
+            raise Stopped(
+                f"stopped by {stop.reason} after step {state.step} of {job.settings.steps}; everything is saved",
+                f"resnet train --resume {plain(folder.path)}",
+                stop.code,
+            )
+        metrics = conclude(job, folder, state)
+    except BaseException as error:
+        status = "stopped" if isinstance(error, Stopped) else "failed"
+        known = (
+            {"exit_code": error.code, "reason": error.what} if isinstance(error, KitError) else {"reason": repr(error)}
+        )
+        folder.status(status, step=state.step, **known)
+        folder.journal(status, step=state.step, **known)
+        raise
+    folder.status("done", step=state.step, exit_code=0)
+    folder.journal("done", step=state.step, seconds=time.monotonic() - began)
+    yield Done(folder.path, metrics, time.monotonic() - began)
+
+
+def steps(job: Job, folder: RunFolder, state: State, stop: Stop) -> Iterator[Tick | Epoch]:
+    """fit(), with what it brings written down as it comes."""
+    with closing(
+        fit(state, job.settings, job.machine, job.sets["train"], job.sets["val"], workers=job.workers, stop=stop)
+    ) as events:
+        for event in events:
+            if isinstance(event, Save):
+                save(job, folder, state)
+                continue
+            if isinstance(event, Epoch):
+                tables.write_epochs(folder.path / "results.csv", state.history)
+                folder.journal("epoch", **event.row, best=event.best)
+            yield event
+
+
+def save(job: Job, folder: RunFolder, state: State) -> None:
+    """Keep what resume needs, and the model files as they are now."""
+    snapshot = state.snapshot()
+    snapshot.values["machine"] = job.machine.fingerprint()
+    checkpoint.save(folder.checkpoints, snapshot)
+    for name, row, tensors in (
+        ("best", state.best, state.best_weights),
+        ("last", last_row(state), state.model.state_dict()),
+    ):
+        if row is not None:
+            metrics = {"split": "val", "accuracy": row["val_accuracy"], "loss": row["val_loss"], "epoch": row["epoch"]}
+            modelfile.save(folder.path / f"{name}.safetensors", tensors, replace(job.card, metrics=metrics))
+    folder.status("running", step=state.step, steps=job.settings.steps)
+
+
+def last_row(state: State) -> Any:
+    """The row of the newest epoch, if nothing was learned since."""
+    return state.history[-1] if state.history and state.history[-1]["step"] == state.step else None
+
+
+def conclude(job: Job, folder: RunFolder, state: State) -> dict[str, Any]:
+    """Measure the best network once more on validation, and once on test if there is one."""
+    best = state.best
+    assert best is not None  # a run has at least one epoch
+    job.model.load_state_dict(state.best_weights)
+    split = "test" if "test" in job.sets else "val"
+    part = job.parts[split]
+    exact = Machine(job.machine.device, "fp32")
+    answers = join(answer(job.model, job.sets[split], exact, job.workers))
+    labels = tuple(int(label) for label in part.labels)
+    evaluation = Evaluation(split, job.settings.classes, part.names, labels, answers)
+    more = {"epoch": best["epoch"], "val_accuracy": best["val_accuracy"], "val_loss": best["val_loss"]}
+    write_evaluation(folder.path, evaluation, **more)
+    write_curves(folder.path, state.history)
+    return evaluation.as_dict() | more
+
+
+def differences(snapshot: checkpoint.Snapshot, machine: Machine) -> list[str]:
+    """Why a resumed run may not end with the very same bits."""
+    before, now = snapshot.values.get("machine", {}), machine.fingerprint()
+    changed = [f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
+    return [f"not exact to the bit from here: {', '.join(changed)}"] if changed else []

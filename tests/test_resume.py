@@ -1,0 +1,242 @@
+"""A run that is killed and resumed ends with the same bytes as one that was never stopped."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from samples import folder, idx_bytes
+
+from resnetkit.engine import checkpoint
+from resnetkit.errors import DataError, UsageError
+from resnetkit.run import Run
+from resnetkit.training import Done, resuming, training
+
+SETTINGS: dict[str, Any] = {
+    "model": "resnet20",
+    "epochs": 3,
+    "batch": 32,
+    "save_every": 0.0,
+    "device": "cpu",
+    "seed": 3,
+}
+RESULTS = ("best.safetensors", "last.safetensors", "results.csv", "metrics.json", "predictions.csv", "split.csv")
+
+# What a child process does: train, and die without a word at the given place.
+CHILD = """
+import json, os, signal, sys
+from resnetkit.engine import checkpoint
+from resnetkit.engine.train import Epoch, Tick
+from resnetkit.run import Run
+from resnetkit.training import training
+place, count, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+if place == "saving":  # between the files of a checkpoint and the rename that makes it one
+    replace, calls = os.replace, []
+    def dying(source, target):
+        calls.append(str(target).rpartition("/")[2].startswith("step-"))
+        if sum(calls) == count:
+            die()
+        return replace(source, target)
+    checkpoint.os.replace = dying
+for event in training(Run(**settings)):
+    if place == "step" and isinstance(event, Tick) and event.step == count:
+        die()
+    if place == "epoch" and isinstance(event, Epoch) and event.row["epoch"] == count:
+        die()
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real digits as IDX: 200 to learn from and carve, 60 to test."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = (digits.images * 255 / 16).round().astype("uint8")
+    root = tmp_path_factory.mktemp("data")
+    for part, rows in (("train", slice(0, 200)), ("t10k", slice(200, 260))):
+        (root / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(pixels[rows]))
+        (root / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(digits.target[rows].astype("uint8")))
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nothing happened to."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    list(training(Run(data=str(data), out=str(out), workers=0, **SETTINGS)))
+    return out
+
+
+def killed(data: Path, out: Path, place: str, count: int) -> Path:
+    settings = {"data": str(data), "out": str(out), **SETTINGS}
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, place, str(count), json.dumps(settings)], check=False, timeout=100
+    )
+    assert child.returncode == -signal.SIGKILL
+    assert not (out / "metrics.json").exists()
+    return out
+
+
+def differing(a: Path, b: Path) -> list[str]:
+    return [name for name in RESULTS if (a / name).read_bytes() != (b / name).read_bytes()]
+
+
+@pytest.mark.parametrize(("place", "count"), [("step", 4), ("saving", 9), ("epoch", 2)])
+def test_killed_and_resumed_is_the_run_never_stopped(
+    data: Path, whole: Path, tmp_path: Path, place: str, count: int
+) -> None:
+    out = killed(data, tmp_path / "run", place, count)
+    done = list(resuming(out, workers=3))[-1]
+    assert isinstance(done, Done)
+    assert differing(out, whole) == []
+    tensors = [safetensors.torch.load_file(folder / "best.safetensors") for folder in (out, whole)]
+    assert sum(not torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[1]) == 0
+    assert not list((out / "checkpoints").glob(".step-*"))
+
+
+def test_a_kill_before_the_first_checkpoint_starts_over(data: Path, whole: Path, tmp_path: Path) -> None:
+    out = killed(data, tmp_path / "run", "saving", 1)
+    list(resuming(out))
+    assert differing(out, whole) == []
+
+
+def rewritten(path: Path, snapshot: checkpoint.Snapshot) -> None:
+    """The newest checkpoint, replaced by another that is whole and says something else."""
+    shutil.rmtree(path)
+    checkpoint.save(path.parent, snapshot)
+
+
+@pytest.mark.parametrize("part", ["weights", "norms", "best weights", "optimizer", "step", "sums", "history", "best"])
+def test_no_part_of_the_saved_state_is_idle(data: Path, whole: Path, tmp_path: Path, part: str) -> None:
+    """Lose any one part of a checkpoint, and the end is another: each is needed, and this test would notice."""
+    out = killed(data, tmp_path / "run", "step", 10)
+    path = checkpoint.found(out / "checkpoints")[0]
+    snapshot = checkpoint.load(path)
+    tensors, values = dict(snapshot.tensors), dict(snapshot.values)
+    match part:
+        case "weights":
+            tensors |= {k: v * 0 for k, v in tensors.items() if k == "model.layer2.0.conv1.weight"}
+        case "norms":
+            tensors |= {k: v * 0 for k, v in tensors.items() if k.startswith("model.") and "running_mean" in k}
+        case "best weights":  # the epochs to come must not be better, or nobody would miss them
+            values["best"] = values["best"] | {"val_accuracy": 2.0}
+            rewritten(path, checkpoint.Snapshot(tensors, values))
+            reference = tmp_path / "reference"
+            shutil.copytree(out, reference)
+            list(resuming(reference))
+            tensors |= {k: v * 0 for k, v in tensors.items() if k.startswith("best.") and v.is_floating_point()}
+            path = checkpoint.found(out / "checkpoints")[0]
+        case "optimizer":
+            tensors = {k: v for k, v in tensors.items() if not k.startswith("optimizer.")}
+        case "step":
+            values["step"] -= 1
+        case "sums":
+            values["sums"] = {"loss": 0.0, "correct": 0, "seen": 1}
+        case "history":
+            values["history"] = []
+        case "best":
+            values["best"] = values["best"] | {"val_accuracy": 2.0}
+    rewritten(path, checkpoint.Snapshot(tensors, values))
+    list(resuming(out))
+    assert differing(out, tmp_path / "reference" if part == "best weights" else whole) != []
+
+
+@pytest.mark.parametrize("damage", ["flip", "half", "empty", "gone", "no manifest"])
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(
+    data: Path, whole: Path, tmp_path: Path, damage: str
+) -> None:
+    out = killed(data, tmp_path / "run", "step", 9)
+    newest = checkpoint.found(out / "checkpoints")[0]
+    file = newest / ("MANIFEST.json" if damage == "no manifest" else "tensors.safetensors")
+    content = bytearray(file.read_bytes())
+    if damage in ("gone", "no manifest"):
+        file.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        file.write_bytes({"flip": bytes(content), "half": bytes(content[: len(content) // 2]), "empty": b""}[damage])
+    events = list(resuming(out))
+    assert any(newest.name in getattr(event, "text", "") for event in events)
+    assert (out / "checkpoints" / "quarantine" / newest.name).is_dir()
+    assert differing(out, whole) == []
+
+
+def test_the_scaler_of_fp16_is_part_of_the_state() -> None:
+    from resnetkit.engine.train import State
+
+    model = torch.nn.Linear(2, 2)
+    states = []
+    for scale in (4.0, 65536.0):
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        states.append(State(model, torch.optim.SGD(model.parameters(), lr=0.1), scaler))
+    states[0].scaler.scale(torch.zeros(1))
+    states[1].restore(states[0].snapshot())
+    assert states[1].scaler.get_scale() == 4.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_politely(data: Path, whole: Path, tmp_path: Path, number: signal.Signals) -> None:
+    out = tmp_path / "run"
+    program = (
+        "import sys\nfrom resnetkit.engine.stop import Stopped\n"
+        "try:\n"
+        + "".join(f"    {line}\n" for line in signalling(int(number)).splitlines())
+        + "except Stopped as stopped:\n    sys.exit(stopped.code)\n"
+    )
+    settings = {"data": str(data), "out": str(out), **SETTINGS, "save_every": 1000.0}
+    child = subprocess.run([sys.executable, "-c", program, json.dumps(settings)], check=False, timeout=100)
+    assert child.returncode == {signal.SIGTERM: 75, signal.SIGINT: 130}[number]
+    assert json.loads((out / "status.json").read_bytes())["status"] == "stopped"
+    assert checkpoint.found(out / "checkpoints")[0].name == "step-000000008"
+    list(resuming(out))
+    assert differing(out, whole) == []
+
+
+def signalling(number: int) -> str:
+    return f"""
+import json, os, sys
+from resnetkit.engine.train import Tick
+from resnetkit.run import Run
+from resnetkit.training import training
+for event in training(Run(**json.loads(sys.argv[1]))):
+    if isinstance(event, Tick) and event.step == 8:
+        os.kill(os.getpid(), {number})
+"""
+
+
+def test_changed_data_is_refused_and_named(tmp_path: Path) -> None:
+    source = folder(tmp_path / "photos", *(f"{name}/{i}.png" for name in ("ants", "bees") for i in range(6)))
+    out = tmp_path / "run"
+    list(training(Run(data=str(source), out=str(out), **{**SETTINGS, "epochs": 1})))
+    before = {path: sha256(path.read_bytes()).hexdigest() for path in out.rglob("*") if path.is_file()}
+    victim = min(source.rglob("*.*"))
+    victim.write_bytes(max(source.rglob("*.*")).read_bytes())
+    with pytest.raises(DataError, match=victim.name):
+        list(resuming(out))
+    assert before == {path: sha256(path.read_bytes()).hexdigest() for path in out.rglob("*") if path.is_file()}
+
+
+def test_two_processes_do_not_train_into_one_folder(data: Path, tmp_path: Path) -> None:
+    out = killed(data, tmp_path / "run", "step", 2)
+    first = resuming(out)
+    next(first)
+    with pytest.raises(UsageError, match="another process"):
+        next(resuming(out))
+    first.close()
+
+
+def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"run\.json"):
+        list(resuming(tmp_path))
+    with pytest.raises(UsageError, match="not a folder"):
+        list(resuming(tmp_path / "nothing"))
+    assert os.listdir(tmp_path) == []

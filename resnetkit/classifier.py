@@ -161,7 +161,10 @@ class Classifier:
     def _trained_on(self, source: Source) -> bool:
         """Whether this is the very data that the model's validation part was carved from."""
         about = self.card.data
-        return about.get("val_share") is not None and about.get("hash") == data_hash(source)
+        try:
+            return about.get("val_share") is not None and about.get("hash") == data_hash(source)
+        except DataError:  # a file that cannot be opened was not trained on
+            return False
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32") -> Classifier:

@@ -67,9 +67,12 @@ def check(wanted: Plan | Shapes, state: Mapping[str, Tensor], what: str) -> None
 
 
 def refuse_others(state: Mapping[str, Tensor], what: str) -> None:
-    others = [f"{name} ({type(value).__name__})" for name, value in state.items() if not isinstance(value, Tensor)]
+    sound = {name: isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()}
+    others = [f"{name!r} ({type(value).__name__})" for name, value in state.items() if not sound[name]]
     if others:
-        raise WeightsError(f"{plain(what)} holds what are no tensors: {some(others)}", "give a state dict of tensors")
+        raise WeightsError(
+            f"{plain(what)} holds what is not a tensor by its name: {some(others)}", "give a state dict of tensors"
+        )
 
 
 def likely(wanted: Shapes, given: Shapes, wrong: Sequence[str]) -> tuple[str, str]:

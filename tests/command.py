@@ -47,9 +47,9 @@ def resnet(
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Ours, with this package found from any folder."""
+    """Ours, with this package found from any folder, and streams as a terminal has them."""
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, **more}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "", **more}
 
 
 def refused(result: Result, code: int, *mentions: str) -> None:

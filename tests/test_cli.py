@@ -330,6 +330,15 @@ def test_any_letter_on_any_terminal() -> None:
     refused(resnet("models", "\u4e2d", env={"PYTHONUTF8": "1", "PYTHONIOENCODING": "ascii:strict"}), 2, "\\u4e2d")
 
 
+def test_any_answer_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="gbk", errors="strict"))
+    cli.steady_streams()
+    cli.say(sys.stdout, "\u4e2d \U0001f600")
+    sys.stdout.flush()
+    assert raw.getvalue().decode("gbk") == "\u4e2d \\U0001f600" + os.linesep
+
+
 def test_json_stays_json_on_any_terminal() -> None:
     for encoding in ("ascii", "gbk", "utf-8"):
         raw = io.BytesIO()

@@ -82,9 +82,9 @@ def test_training_is_that_of_torchvision(name: str) -> None:
     shake(theirs)
     ours = build(name, classes=4).double().train()
     ours.load_state_dict(theirs.state_dict())
-    x = images(3, 3, 65, 33)
+    x = images(2, 3, 33, 49)
     for model in (ours, theirs):
-        F.cross_entropy(model(x), torch.tensor([0, 3, 1])).backward()
+        F.cross_entropy(model(x), torch.tensor([0, 3])).backward()
     for (key, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         assert mine.grad is not None, key
         assert_near(mine.grad, other.grad)
@@ -99,7 +99,7 @@ def test_the_surface_is_that_of_timm(name: str) -> None:
     ours = build(name, classes=7, channels=1).double().eval()
     assert list(ours.state_dict()) == list(theirs.state_dict())
     ours.load_state_dict(theirs.state_dict())
-    x = images(2, 1, 65, 97)
+    x = images(2, 1, 33, 65)
     for _ in range(2):
         assert (ours.num_features, ours.num_classes, ours.in_chans) == (
             theirs.num_features,

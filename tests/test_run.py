@@ -27,6 +27,7 @@ from resnetkit.run import (
     read_file,
     refuse_idle,
     spell,
+    wanted,
 )
 from resnetkit.zoo import ZOO
 
@@ -117,6 +118,30 @@ def test_every_number_has_a_range() -> None:
         name for name in HINTS if kind_of(name)[0] in (int, float) or typing.get_origin(kind_of(name)[0]) is tuple
     }
     assert set(LIMITS) == numbers
+
+
+def test_the_ranges() -> None:
+    said = {name: wanted(name).removeprefix("a whole number, ").removeprefix("a finite number, ") for name in LIMITS}
+    assert said == {
+        "size": "at least 8 and at most 4096, or auto",
+        "val_share": "more than 0 and less than 1",
+        "max_pixels": "at least 1024 and at most 10000000000",
+        "epochs": "at least 1 and at most 1000000, or auto",
+        "steps": "at least 1 and at most 1000000000, or auto",
+        "batch": "at least 1 and at most 1000000, or auto",
+        "lr": "more than 0, or auto",
+        "momentum": "at least 0 and less than 1",
+        "weight_decay": "at least 0, or auto",
+        "warmup": "at least 0 and less than 1",
+        "milestones": "numbers, more than 0 and less than 1",
+        "gamma": "more than 0 and less than 1",
+        "clip": "more than 0, or none",
+        "smoothing": "at least 0 and less than 1",
+        "crop_scale": "more than 0 and at most 1",
+        "workers": "at least 0 and at most 256, or auto",
+        "seed": "at least 0 and at most 9223372036854775807",
+        "save_every": "at least 0",
+    }
 
 
 def test_a_run_is_frozen_and_plain() -> None:
@@ -291,7 +316,9 @@ def test_files_that_cannot_be_read(tmp_path: Path, kind: str) -> None:
     if kind == "folder":
         file.mkdir()
     elif kind != "missing":
-        file.write_bytes({"empty": b"", "binary": b"\x89PNG\r\n\xff\xfe", "huge": b" " * (2 << 20)}[kind])
+        file.write_bytes(
+            {"empty": b"", "binary": b"\x89PNG\r\n\xff\xfe", "huge": dumps(Run(), ()).encode() + b" " * (2 << 20)}[kind]
+        )
     with pytest.raises(UsageError) as caught:
         read_file(file)
     assert str(file) in caught.value.what

@@ -87,7 +87,7 @@ def test_bad_pictures_are_listed_and_refused(tmp_path: Path) -> None:
     (tmp_path / "val/a/1.png").write_bytes(b"")
     seen = survey(open_source(tmp_path), 2)
     assert [name for name, _ in seen.bad] == ["train/b/1.png", "val/a/1.png"]
-    assert "text" in seen.bad[0][1]
+    assert "text" in seen.bad[0][1].what
     assert seen.shapes[[1, 3]].tolist() == [[0, 0, 0], [0, 0, 0]]
     assert (seen.digests[1], seen.formats) == ("", {"PNG": 2})
     with pytest.raises(DataError, match=r"2 pictures cannot be read: train/b/1.png .*, val/a/1.png"):

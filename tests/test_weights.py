@@ -85,7 +85,7 @@ def test_fill_refuses_and_changes_nothing() -> None:
         (lambda s: s.update({"bn1.bias": torch.zeros(5)}), "bn1.bias is 5 and should be 4"),
         (lambda s: s.update({"conv1.weight": torch.tensor(1.0)}), "conv1.weight is one number and should be 4x3x3x3"),
         (lambda s: s.clear(), "0 of 38 tensors fit"),
-        (lambda s: s.update({"bn1.bias": [0, 0, 0, 0]}), "bn1.bias (list)"),
+        (lambda s: s.update({"bn1.bias": [0, 0, 0, 0]}), "'bn1.bias' (list)"),
     ):
         state: dict[str, Tensor] = copy(tiny())
         change(state)
@@ -260,8 +260,10 @@ def test_create_model_refuses() -> None:
         create_model("resnet32", weights=create_model("resnet20").state_dict())
     with pytest.raises(WeightsError, match="does not exist"):
         create_model("resnet20", weights="nowhere.pth")
-    with pytest.raises(WeightsError, match=r"a \(int\)"):
+    with pytest.raises(WeightsError, match=r"'a' \(int\)"):
         create_model("resnet20", weights={"a": 1})  # type: ignore[dict-item]
+    with pytest.raises(WeightsError, match=r"3 \(Tensor\)"):
+        create_model("resnet20", weights={3: torch.zeros(1)})  # type: ignore[dict-item]
     with pytest.raises(WeightsError, match="0 of 116 tensors fit"):
         create_model("resnet20", weights={})
     headless = create_model("resnet20", num_classes=0).state_dict()

@@ -25,7 +25,6 @@ LAYOUT = "DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, or DIR/CLASS/*.jpg alon
 class Walk:
     """A walk through one part: the pictures met, and what was passed by."""
 
-    root: Path  # of the whole data: no link leads out of it
     base: Path  # of the part
     names: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)  # class folders, with or without pictures
@@ -36,8 +35,7 @@ class Walk:
 
 def open_folder(root: Path, classes: Sequence[str] | None, max_pixels: int) -> Source:
     """Find every picture; nothing is decoded yet."""
-    real = Path(os.path.realpath(root))
-    walks = {part: explore(Walk(real, folder)) for part, folder in part_folders(root).items()}
+    walks = {part: explore(Walk(folder)) for part, folder in part_folders(root).items()}
     if not any(walk.names for walk in walks.values()):
         raise DataError(*nothing(root, walks))
     found = {part: [name.partition("/")[0] for name in walk.names] for part, walk in walks.items()}
@@ -111,7 +109,6 @@ def explore(walk: Walk) -> Walk:
     """Meet all pictures in the class folders of a part."""
     for entry in entries(walk.base):
         if is_folder(entry):
-            contain(walk, Path(entry.path))
             walk.folders.append(entry.name)
             walk.names += pictures(walk, Path(entry.path), entry.name, entry.is_symlink())
         elif suffix_of(entry) in FORMAT_OF:
@@ -125,7 +122,7 @@ def pictures(walk: Walk, folder: Path, name: str, linked: bool) -> Iterator[str]
         raise DataError(f"{plain(folder)} is more than {DEPTH} folders deep", "lay the pictures out as " + LAYOUT)
     for entry in entries(folder):
         place, suffix, link = f"{name}/{entry.name}", suffix_of(entry), entry.is_symlink()
-        target = contain(walk, Path(entry.path)) if link else None
+        target = os.path.realpath(entry.path) if link else None
         try:
             mode = entry.stat().st_mode
         except OSError:  # a link that leads nowhere is a picture that cannot be read, and will be said to be one
@@ -147,17 +144,6 @@ def pictures(walk: Walk, folder: Path, name: str, linked: bool) -> Iterator[str]
 
 def suffix_of(entry: os.DirEntry[str]) -> str:
     return Path(entry.name).suffix.lower()
-
-
-def contain(walk: Walk, path: Path) -> Path:
-    """Where a path really is; raises DataError if that is outside the data."""
-    target = Path(os.path.realpath(path))
-    if not target.is_relative_to(walk.root):
-        raise DataError(
-            f"{plain(path)} is a link to {plain(target)}, outside the data",
-            "put the files themselves there, or name the folder that holds both",
-        )
-    return target
 
 
 def as_part(part: PartName, walk: Walk, labels: NDArray[np.int64], max_pixels: int) -> Part:

@@ -32,7 +32,7 @@ class Survey:
     shapes: NDArray[np.int32]  # (n, 3) height, width, channels as stored; zeros where a picture cannot be read
     digests: tuple[str, ...]  # BLAKE2b-128 of the stored bytes, "" where they cannot be read
     formats: dict[str, int]  # pictures of each file format, the most frequent first
-    bad: list[tuple[str, str]]  # pictures that cannot be read, and why
+    bad: list[tuple[str, DataError]]  # pictures that cannot be read, and why
     notes: list[str]
     stack: NDArray[np.uint8] | None  # (n, height, width, channels) if all are readable, small and of one size
 
@@ -45,7 +45,7 @@ class Seen:
     digest: str
     format: str
     notes: tuple[str, ...] = ()
-    reason: str = ""  # why it cannot be read
+    error: DataError | None = None  # why it cannot be read
 
 
 def survey(source: Source, workers: int, *, progress: Callable[[int, int], None] | None = None) -> Survey:
@@ -109,7 +109,7 @@ def look_at(part: Part, i: int, arrays: bool) -> tuple[Seen, NDArray[np.uint8] |
         data = part.encoded(i)
         picture = part.read(i)
     except DataError as error:
-        return Seen((0, 0, 0), "", "", reason=error.what), None
+        return Seen((0, 0, 0), "", "", error=error), None
     kind = "array" if arrays else kind_of(data)
     return Seen(picture.pixels.shape, digest_of(data), kind, picture.notes), picture.pixels
 
@@ -124,7 +124,7 @@ def summary(source: Source, seen: list[Seen], stack: NDArray[np.uint8] | None) -
     for part in source.parts.values():
         rows[part.name] = slice(len(names), len(names) + len(part.names))
         names += [name if part.name == "all" else f"{part.name}/{name}" for name in part.names]
-    bad = [(name, one.reason) for name, one in zip(names, seen, strict=True) if one.reason]
+    bad = [(name, one.error) for name, one in zip(names, seen, strict=True) if one.error]
     formats: dict[str, list[str]] = defaultdict(list)
     remarks: dict[str, list[str]] = defaultdict(list)
     for name, one in zip(names, seen, strict=True):
@@ -194,11 +194,13 @@ def likes(names: list[str], pairs: list[tuple[int, int]]) -> str:
 
 def refuse_bad(seen: Survey) -> None:
     """Training and selection need every picture: raises DataError naming those that cannot be read."""
-    if seen.bad:
-        count = "one picture" if len(seen.bad) == 1 else f"{len(seen.bad):,} pictures"
-        raise DataError(
-            f"{count} cannot be read: {some([reason for _, reason in seen.bad], 3)}", "replace or remove the file"
-        )
+    if not seen.bad:
+        return
+    errors = [error for _, error in seen.bad]
+    if len(errors) == 1:
+        raise DataError(f"one picture cannot be read: {errors[0].what}", errors[0].fix)
+    reasons = some([error.what for error in errors], 3)
+    raise DataError(f"{len(errors):,} pictures cannot be read: {reasons}", "replace or remove the files")
 
 
 def data_hash(source: Source, seen: Survey | None = None) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-import peers
+from peers import peer
 
 from resnetkit.data.batches import Examples
 from resnetkit.data.preprocess import Preprocess
@@ -63,7 +63,7 @@ def ours(size: int, batch: int) -> Iterator[None]:
 
 def plain(size: int, batch: int, *, best_flags: bool) -> Iterator[None]:
     """torchvision's network in the usual loop; its best flags are channels last and bf16 autocast."""
-    model = peers.torchvision.models.resnet18(num_classes=CLASSES)
+    model = peer("torchvision.models").resnet18(num_classes=CLASSES)
     images = torch.randn(PICTURES, 3, size, size)
     labels = torch.randint(CLASSES, (PICTURES,))
     if best_flags:

@@ -10,7 +10,6 @@ from resnetkit import foreign, modelfile
 from resnetkit.classifier import Classifier, load
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError, plain
-from resnetkit.forecast import preview
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.plan import lay_out, with_io
@@ -19,7 +18,7 @@ from resnetkit.training import Done, resuming, training
 from resnetkit.weights import fill
 from resnetkit.zoo import find
 
-__all__ = ["Result", "import_weights", "load", "preview", "resuming", "train", "training"]
+__all__ = ["Result", "import_weights", "load", "resuming", "train", "training"]
 
 # What networks of public checkpoints were shown, unless somebody says otherwise (torchvision's values).
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

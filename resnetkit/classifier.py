@@ -27,7 +27,7 @@ from resnetkit.errors import DataError, KitError, UsageError, plain, some
 from resnetkit.evaluation import Evaluation
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
-from resnetkit.weights import fill
+from resnetkit.weights import check, fill
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
         if not file.exists():
             raise UsageError(f"{plain(path)} is a folder without best.safetensors", "name a model file or a run folder")
     card, state = modelfile.load(file)
+    check(card.plan, state, str(file))  # before room is made for whatever the plan says
     model = ResNet(card.plan)
     fill(model, state, what=str(file))
     return Classifier(card, model, choose(device, precision))

@@ -12,6 +12,7 @@ from resnetkit.run import HINTS, Run, check, kind_of, meant, notes, show, spell
 
 COMMON = ("model", "epochs", "batch", "lr", "size", "weights", "device", "workers", "seed", "out")  # what --help shows
 PLACEHOLDERS = {"model": "NAME", "out": "DIR", "weights": "FILE", "device": "NAME", "milestones": "X,X"}
+DECIMAL = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 NUMBER = re.compile(r"-\.?\d.*", re.DOTALL)  # a negative number is a value, not a flag
 
 
@@ -34,6 +35,7 @@ class Parser(argparse.ArgumentParser):
             "--help-all": False,
             "--debug": False,
         }  # flags, and whether a value follows
+        self.many: dict[str, re.Pattern[str]] = {}  # flags that take several values, and what a further one looks like
         self.places: list[str] = []  # words that stand without a flag
 
     def word(self, name: str, says: str, count: Literal["one", "maybe", "any"] = "one") -> None:
@@ -42,8 +44,13 @@ class Parser(argparse.ArgumentParser):
         nargs = {"one": None, "maybe": "?", "any": "*"}[count]
         self.add_argument(name, metavar=name.upper(), help=escaped(says), nargs=nargs)
 
-    def flag(self, name: str, says: str, value: str = "") -> None:
-        """``--name VALUE``, or a switch where no ``value`` is named."""
+    def flag(self, name: str, says: str, value: str = "", *, many: re.Pattern[str] | None = None) -> None:
+        """``--name VALUE``, or a switch where no ``value`` is named.
+
+        ``many``: further values may follow, if they look like this; they reach argparse as one, with commas.
+        """
+        if many:
+            self.many[f"--{name}"] = many
         if value:
             self.add_argument(f"--{name}", metavar=value, help=escaped(says))
         else:
@@ -64,18 +71,26 @@ class Parser(argparse.ArgumentParser):
             else:
                 self.add_argument(flag, dest=name, help=shown, default=argparse.SUPPRESS, metavar=placeholder(name))
             self.takes_value[flag] = not switch
+            if typing.get_origin(kind_of(name)[0]) is tuple:
+                self.many[flag] = DECIMAL
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The words as a namespace. What follows ``--`` is never a flag; before it, flags may stand anywhere."""
         cut = words.index("--") if "--" in words else len(words)
-        flags, places, waiting = [], [], ""
+        flags: list[str] = []
+        places: list[str] = []
+        waiting, further = "", None  # a flag whose value comes next; what a further value would look like
         for word in words[:cut]:
-            if waiting and (not word.startswith("-") or word == "-" or NUMBER.fullmatch(word)):
+            if further and is_value(word) and further.fullmatch(word):
+                flags[-1] += f",{word}"
+                continue
+            further = self.many.get(waiting) if "," not in word else None
+            if waiting and is_value(word):
                 flags.append(f"{waiting}={word}")
                 waiting = ""
             elif waiting:
                 break
-            elif word.startswith("-") and word != "-" and not NUMBER.fullmatch(word):
+            elif not is_value(word):
                 waiting = self.flag_in(word)
                 flags += [] if waiting else [word]
             else:
@@ -129,6 +144,11 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"one word too many: {extra}", f"write: resnet {self.verb} {self.words}")
         message = message.removeprefix("argument ").replace(": ignored explicit argument", " takes no value; it has")
         raise UsageError(message, self.see())
+
+
+def is_value(word: str) -> bool:
+    """Whether a word is no flag: a negative number is none, nor is the dash for stdin."""
+    return not word.startswith("-") or word == "-" or NUMBER.fullmatch(word) is not None
 
 
 def dashed(name: str) -> str:

@@ -15,7 +15,7 @@ import resnetkit.run as runs
 from resnetkit import cost, foreign, modelfile, weights
 from resnetkit.classifier import usual_workers
 from resnetkit.data.batches import Examples, eval_batches, examples
-from resnetkit.data.parts import Part, Source, subset
+from resnetkit.data.parts import Part, PartName, Source, subset
 from resnetkit.data.sources import open_source
 from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
@@ -141,7 +141,7 @@ def read_weights(run: Run, start: Path | None) -> tuple[Any, Card | None]:
 
 def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, tuple[Any, NDArray[np.int64]]]]:
     """Which pictures of which part of the source are train, val and test."""
-    whole = "train" if "train" in source.parts else "all"
+    whole: PartName = "train" if "train" in source.parts else "all"
     part = source.parts[whole]
     everything = np.arange(len(part.labels), dtype=np.int64)
     has_val = "val" in source.parts

@@ -7,6 +7,7 @@ that JSON and over the names, dtypes, shapes and bytes of all tensors. Equal mod
 import json
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -403,8 +404,7 @@ def strict_json(text: str) -> Any:
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"key {brief(twice)} stands twice")
     return table
 

@@ -114,7 +114,7 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
             )
         metrics = conclude(job, folder, state)
     except BaseException as error:
-        status = "stopped" if isinstance(error, Stopped) else "failed"
+        status = "stopped" if isinstance(error, Stopped | GeneratorExit) else "failed"
         known = (
             {"exit_code": error.code, "reason": error.what} if isinstance(error, KitError) else {"reason": repr(error)}
         )

@@ -13,11 +13,11 @@ import pytest
 from command import ROOT, environment, refused, resnet
 
 import resnetkit
-from resnetkit import cli, doctor
-from resnetkit.cli import VERBS, Verb
+from resnetkit import arguments, cli, doctor, verbs
 from resnetkit.errors import KitError, UsageError
 from resnetkit.flags import COMMON, Parser
 from resnetkit.run import HINTS, Run, dumps
+from resnetkit.verbs import VERBS, Verb
 from resnetkit.zoo import ZOO
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs a Linux shell")
@@ -283,7 +283,7 @@ def test_every_error_ends_in_a_sentence(
     def fail(_asked: object, _out: object) -> int:
         raise error
 
-    monkeypatch.setitem(VERBS, "doctor", Verb("", "", cli.doctor_flags, fail))
+    monkeypatch.setitem(VERBS, "doctor", Verb("", "", verbs.doctor_flags, fail))
     assert cli.main(["doctor"]) == code
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -310,10 +310,10 @@ def test_what_a_library_prints_is_no_part_of_the_answer(
 ) -> None:
     def chat(_asked: object, out: io.StringIO) -> int:
         print("a library says hello")
-        cli.say(out, {"a": "\u4e2d"})
+        verbs.say(out, {"a": "\u4e2d"})
         return 3
 
-    monkeypatch.setitem(VERBS, "doctor", Verb("", "", cli.doctor_flags, chat))  # type: ignore[arg-type]
+    monkeypatch.setitem(VERBS, "doctor", Verb("", "", verbs.doctor_flags, chat))  # type: ignore[arg-type]
     assert cli.main(["doctor"]) == 3
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {"a": "\u4e2d"}
@@ -334,7 +334,7 @@ def test_any_answer_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="gbk", errors="strict"))
     cli.steady_streams()
-    cli.say(sys.stdout, "\u4e2d \U0001f600")
+    verbs.say(sys.stdout, "\u4e2d \U0001f600")
     sys.stdout.flush()
     assert raw.getvalue().decode("gbk") == "\u4e2d \\U0001f600" + os.linesep
 
@@ -343,7 +343,7 @@ def test_json_stays_json_on_any_terminal() -> None:
     for encoding in ("ascii", "gbk", "utf-8"):
         raw = io.BytesIO()
         out = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace")
-        cli.say(out, {"path": "\u4e2d\U0001f600 caf\udce9"})
+        verbs.say(out, {"path": "\u4e2d\U0001f600 caf\udce9"})
         out.flush()
         assert json.loads(raw.getvalue().decode(encoding)) == {"path": "\u4e2d\U0001f600 caf\udce9"}
 
@@ -394,10 +394,10 @@ def test_a_full_disk_under_the_answer() -> None:
 def test_settings_of_a_file_are_given_and_flags_come_before_them(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     file.write_text(dumps(Run(data="digits", lr=0.2, epochs=3, seed=7, out="runs/a"), {"lr", "epochs", "out"}))
-    run, chosen = cli.requested(parser_of("train").read(["--run", str(file), "--lr=0.4", "--no-flip"]))
+    run, chosen = verbs.requested(parser_of("train").read(["--run", str(file), "--lr=0.4", "--no-flip"]))
     assert run == Run(data="digits", lr=0.4, epochs=3, seed=7, flip=False)
     assert chosen == {"lr", "epochs", "flip"}
-    run, chosen = cli.requested(
+    run, chosen = verbs.requested(
         parser_of("train").read(["photos", "--run", str(file), "--epochs", "auto", "--steps", "9"])
     )
     assert run == Run(data="photos", lr=0.2, steps=9, seed=7)
@@ -408,25 +408,25 @@ def test_a_file_of_settings_needs_data_from_somewhere(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     file.write_text(dumps(Run(), set()))
     with pytest.raises(UsageError, match="needs DATA"):
-        cli.requested(parser_of("train").read(["--run", str(file)]))
+        verbs.requested(parser_of("train").read(["--run", str(file)]))
 
 
 def test_only_workers_may_stand_beside_resume() -> None:
-    cli.refuse_beside_resume(parser_of("train").read(["--resume", "runs/x", "--workers", "2", "--json"]))
+    verbs.refuse_beside_resume(parser_of("train").read(["--resume", "runs/x", "--workers", "2", "--json"]))
 
 
 def test_lines_of_a_list(tmp_path: Path) -> None:
     file = tmp_path / "list"
     file.write_bytes(b"\xef\xbb\xbfa b.jpg\r\n\n caf\xe9\nlast")
-    assert cli.lines_of(str(file), "--from") == ["a b.jpg", " caf\udce9", "last"]
-    assert cli.class_names(str(file)) == ("a b.jpg", " caf\udce9", "last")
-    assert cli.class_names("cat, dog") == ("cat", "dog")
+    assert arguments.lines_of(str(file), "--from") == ["a b.jpg", " caf\udce9", "last"]
+    assert arguments.class_names(str(file)) == ("a b.jpg", " caf\udce9", "last")
+    assert arguments.class_names("cat, dog") == ("cat", "dog")
     for bad in (tmp_path, tmp_path / "no"):
         with pytest.raises(KitError, match="is not a file"):
-            cli.lines_of(str(bad), "--from")
+            arguments.lines_of(str(bad), "--from")
     file.write_bytes(b"\x89PNG\0")
     with pytest.raises(KitError, match="is not text"):
-        cli.lines_of(str(file), "--from")
+        arguments.lines_of(str(file), "--from")
 
 
 def test_import_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
@@ -485,5 +485,5 @@ def test_doctor_knows_the_packages_of_the_project() -> None:
 
 
 def test_synonyms_lead_to_verbs() -> None:
-    assert set(cli.SYNONYMS.values()) <= {*VERBS, "--version", "--help"}
-    assert not set(cli.SYNONYMS) & set(VERBS)
+    assert set(verbs.SYNONYMS.values()) <= {*VERBS, "--version", "--help"}
+    assert not set(verbs.SYNONYMS) & set(VERBS)

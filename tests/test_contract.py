@@ -14,8 +14,8 @@ from samples import folder, noise, picture
 
 from resnetkit import cli, zoo
 from resnetkit.data.preprocess import Preprocess
-from resnetkit.modelfile import Card, save
 from resnetkit.model import ResNet
+from resnetkit.modelfile import Card, save
 from resnetkit.plan import lay_out
 
 FORTY = [f"{name}/{i}.png" for name in ("ants", "bees") for i in range(4)]
@@ -155,7 +155,8 @@ def test_it_is_refused(world: Path, capfd: pytest.CaptureFixture[str], line: str
     assert not (world / "harm-was-done").exists()
 
 
-def test_predict_answers_the_others_and_ends_with_three(world: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("world")
+def test_predict_answers_the_others_and_ends_with_three(capfd: pytest.CaptureFixture[str]) -> None:
     import json
 
     assert cli.main(["predict", "model.safetensors", "bomb/bees", "gone.png", "--json"]) == 3

@@ -27,7 +27,7 @@ ROOMS = """
     engine.device engine.stop engine.optim engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder classifier job forecast training report.progress
-    api doctor flags cli
+    api doctor flags arguments verbs cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 LOBBIES = ["data.__init__", "engine.__init__", "report.__init__"]
@@ -35,7 +35,7 @@ DOORS = ["__init__", "__main__"]  # of the package and the command
 
 # What may be imported inside a function, and why. Everything else stands at the top of its file.
 LATE = {
-    "cli": {"resnetkit"},  # each verb loads what it needs, so that help is there at once
+    "verbs": {"resnetkit"},  # each verb loads what it needs, so that help is there at once
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.parquet": {"pyarrow"},  # an extra
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
@@ -44,7 +44,7 @@ LATE = {
     "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files spec zoo plan cost describe run flags cli".split()
+PURE = "errors files spec zoo plan cost describe run flags arguments verbs cli".split()
 NO_TORCH = [
     *PURE,
     "dice",

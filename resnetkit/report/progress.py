@@ -19,6 +19,13 @@ EVERY = 30.0  # seconds between plain lines within an epoch
 MEMORY = 0.95  # how much of the running means stays from step to step
 
 
+class Screen(Console):
+    """A console that falls silent when nobody reads it any more: a run is worth more than its news."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Left(ProgressColumn):
     """Time left, from the rate of the last steps."""
 
@@ -29,7 +36,7 @@ class Left(ProgressColumn):
 
 def watch_run(events: Iterable[Event]) -> Done:
     """Show what happens until the run is done."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Screen(stderr=True, highlight=False, soft_wrap=True)
     meter = Meter()
     done: Done | None = None
     with bar(console) as progress:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 import resnetkit
 import resnetkit.run as runs
 from resnetkit import cost, foreign, modelfile, weights
+from resnetkit.assumptions import assume
 from resnetkit.classifier import usual_workers
 from resnetkit.data.batches import Examples, eval_batches, examples
 from resnetkit.data.parts import Part, PartName, Source, subset
@@ -31,6 +33,16 @@ Watch = Callable[[int, int], None]
 
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
 ELSEWHERE = ("data", "out", "device", "workers", "weights", "save_every")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights to begin from."""
+
+    card: Card
+    state: dict[str, Tensor]
+    notes: list[str]  # what was changed or assumed
+    bare: bool = False  # without a card of their own, so that their classes have no names
 
 
 @dataclass(frozen=True)
@@ -79,11 +91,11 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     machine = choose(run.device, run.precision)
     source = open_source(run.data, max_pixels=run.max_pixels)
     workers = usual_workers(run.workers)
-    state, card = read_weights(run, start)
+    begun = read_weights(run, start)
     seen = survey(source, workers, progress=watch)
     refuse_bad(seen)
     facts, places = lay_parts(source, seen, run)
-    settings = resolve(run, given, facts, card)
+    settings = resolve(run, given, facts, begun.card if begun else None)
     parts = {name: subset(source.parts[whole], index) for name, (whole, index) in places.items()}
     stacks = {name: stack_of(seen, whole, index, settings) for name, (whole, index) in places.items()}
     if settings.measure:
@@ -94,11 +106,12 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     model = ResNet(settings.plan)
     initialize(model, seed=run.seed, zero_last=run.zero_init)
     notes = [*source.notes, *seen.notes]
-    if state is not None and start is not None:
-        weights.fill(model, state, what=plain(start))
-    elif state is not None:
-        moved = weights.transfer(model, state, old_classes=card.classes if card else None, new_classes=settings.classes)
-        notes.append(f"weights of {plain(run.weights)}: {moved}")
+    if begun and start:
+        weights.fill(model, begun.state, what=plain(start))
+    elif begun:
+        known = None if begun.bare else begun.card.classes
+        moved = weights.transfer(model, begun.state, old_classes=known, new_classes=settings.classes, what=run.weights)
+        notes += [*begun.notes, f"weights of {plain(run.weights)}: {moved}"]
     split = [
         Row(name, settings.classes[label], path, seen.digests[seen.rows[whole]][i])
         for name, (whole, index) in places.items()
@@ -123,20 +136,21 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     return Job(settings, machine, model, parts, sets, split, blank, workers, notes)
 
 
-def read_weights(run: Run, start: Path | None) -> tuple[Any, Card | None]:
-    """The state dict to begin from and its card, where it is one of our files."""
-    if start is not None:
-        card, state = modelfile.load(start)
-        return state, card
-    if run.weights == "none":
-        return None, None
+def read_weights(run: Run, start: Path | None) -> Weights | None:
+    """What to begin from; where the file is a bare state dict, with an assumed card."""
+    if start is not None or run.weights == "none":
+        return Weights(*modelfile.load(start), []) if start else None
     path = Path(run.weights)
     if path.is_dir():
         path = path / "best.safetensors"
     if modelfile.is_ours(path):
-        card, state = modelfile.load(path)
-        return state, card
-    return foreign.read_foreign(path), None
+        return Weights(*modelfile.load(path), [])
+    notes: list[str] = []
+    state = foreign.read_foreign(path, notes)
+    card, said = assume(state, run.model, what=run.weights)
+    weights.check(card.plan, state, run.weights)
+    notes += [f"assumed of {plain(path)}: {text.partition(';')[0]}" for text in said if not text.startswith("classes")]
+    return Weights(card, state, notes, bare=True)
 
 
 def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, tuple[Any, NDArray[np.int64]]]]:

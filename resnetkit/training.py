@@ -65,13 +65,18 @@ def training(run: Run, given: frozenset[str] = frozenset(), *, watch: Watch | No
         yield from work(job, folder)
 
 
-def resuming(path: str | Path, *, workers: int | None = None, watch: Watch | None = None) -> Generator[Event]:
-    """A run gone on with, where it was stopped or killed; its end is the end it would have had."""
+def resuming(
+    path: str | Path, *, data: str | None = None, workers: int | None = None, watch: Watch | None = None
+) -> Generator[Event]:
+    """A run gone on with, where it was stopped or killed; its end is the end it would have had.
+
+    ``data`` is where the pictures are now, should they have moved.
+    """
     folder = RunFolder.open(path)
     with folder.locked():
         run, given = runs.read_file(folder.settings)
-        if workers is not None:
-            run = replace(run, workers=workers)
+        moved = {name: value for name, value in (("data", data), ("workers", workers)) if value is not None}
+        run = replace(run, **moved)
         job = prepare(run, given, start=folder.start if run.weights != "none" else None, watch=watch)
         refuse_changes(job, read_split(folder.path / "split.csv"), folder)
         yield from work(job, folder)

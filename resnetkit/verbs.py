@@ -45,7 +45,7 @@ def say(out: TextIO, answer: Any) -> None:
 def train_flags(parser: Parser) -> None:
     parser.word("data", "a folder of class folders, IDX or parquet files, or digits", "maybe")
     parser.settings(name for name in HINTS if name != "data")
-    parser.flag("resume", "go on with a run that was stopped, to the same end", "RUN")
+    parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")
     parser.flag("run", "take the settings from a run.json, all but --out; other flags override it", "FILE")
     parser.flag("dry-run", "say what would be done, and how long it would take")
     parser.flag("json", "print metrics.json, and nothing else on stdout")
@@ -64,7 +64,7 @@ def train(asked: Namespace, out: TextIO) -> int:
     if asked.dry_run:
         return rehearse(run, chosen, asked, out)
     if resumed:
-        events = training.resuming(asked.resume, workers=given(asked).get("workers"), watch=watch)
+        events = training.resuming(asked.resume, data=asked.data, workers=given(asked).get("workers"), watch=watch)
     else:
         events = training.training(run, chosen, watch=watch)
     done = progress.watch_run(events)
@@ -133,7 +133,7 @@ def requested(asked: Namespace) -> tuple[Run, frozenset[str]]:
 
 
 def refuse_beside_resume(asked: Namespace) -> None:
-    others = [f"--{dashed(name)}" if name != "data" else "DATA" for name in given(asked) if name != "workers"]
+    others = [f"--{dashed(name)}" for name in given(asked) if name not in ("data", "workers")]
     others += ["--run"] if asked.run is not None else []
     others += ["--dry-run"] if asked.dry_run else []
     if others:

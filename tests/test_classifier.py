@@ -228,6 +228,21 @@ def test_weights_to_start_from_keep_the_rows_of_their_classes(run: Path, tmp_pat
     assert accuracy >= 0.9  # one epoch from nothing would not do it
 
 
+def test_bare_weights_bring_the_scale_that_is_usual_for_them(split: Path, tmp_path: Path) -> None:
+    """Their own mean and deviation are not said, so it is said what was assumed; their classes have no names."""
+    import torch
+
+    bare = resnetkit.create_model("resnet20", num_classes=10)
+    torch.save(bare.state_dict(), tmp_path / "bare.pth")
+    run = resnetkit.Run(
+        data=str(split), model="resnet20", weights=str(tmp_path / "bare.pth"), steps=1, out=str(tmp_path / "run")
+    )
+    texts = [getattr(event, "text", "") for event in resnetkit.api.training(run)]
+    assert any("mean: 0.485 0.456 0.406, ImageNet's" in text for text in texts)
+    assert not any("the head keeps" in text for text in texts)
+    assert load(tmp_path / "run").card.preprocess.mean == (0.485, 0.456, 0.406)
+
+
 def test_resume_of_a_run_from_weights_does_not_need_them_any_more(run: Path, split: Path, tmp_path: Path) -> None:
     weights = tmp_path / "start.safetensors"
     shutil.copy(run / "best.safetensors", weights)

@@ -148,7 +148,6 @@ def test_describe() -> None:
         ("train d --output x", "did you mean --out?"),
         ("train --data-dir d", "--data-dir DATA stands without a flag"),
         ("train --resume runs/x --epochs 3", "--resume runs/x --epochs"),
-        ("train d --resume runs/x", "DATA resnet train --resume runs/x"),
         ("train --resume runs/x --run run.json", "--run cannot"),
         ("train --resume runs/x --dry-run", "--dry-run cannot"),
         ("train --run missing.json", "missing.json cannot be read"),
@@ -411,8 +410,8 @@ def test_a_file_of_settings_needs_data_from_somewhere(tmp_path: Path) -> None:
         verbs.requested(parser_of("train").read(["--run", str(file)]))
 
 
-def test_only_workers_may_stand_beside_resume() -> None:
-    verbs.refuse_beside_resume(parser_of("train").read(["--resume", "runs/x", "--workers", "2", "--json"]))
+def test_only_workers_and_moved_data_may_stand_beside_resume() -> None:
+    verbs.refuse_beside_resume(parser_of("train").read(["moved", "--resume", "runs/x", "--workers", "2", "--json"]))
 
 
 def test_lines_of_a_list(tmp_path: Path) -> None:

@@ -225,6 +225,12 @@ def test_changed_data_is_refused_and_named(tmp_path: Path) -> None:
     assert before == {path: sha256(path.read_bytes()).hexdigest() for path in out.rglob("*") if path.is_file()}
 
 
+def test_moved_data_is_the_same_data(data: Path, whole: Path, tmp_path: Path) -> None:
+    out = killed(data, tmp_path / "run", "step", 10)
+    list(resuming(out, data=str(shutil.copytree(data, tmp_path / "moved"))))
+    assert differing(out, whole) == []
+
+
 def test_two_processes_do_not_train_into_one_folder(data: Path, tmp_path: Path) -> None:
     out = killed(data, tmp_path / "run", "step", 2)
     first = resuming(out)

@@ -22,7 +22,7 @@ ROOMS = """
     data.headers data.decode data.preprocess data.parts
     data.idx data.folders data.parquet data.digits data.sources
     data.split data.survey data.augment data.batches
-    modelfile foreign weights
+    modelfile foreign weights assumptions
     metrics resolve
     engine.device engine.stop engine.optim engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results

@@ -75,8 +75,10 @@ def resuming(
     folder = RunFolder.open(path)
     with folder.locked():
         run, given = runs.read_file(folder.settings)
-        moved = {name: value for name, value in (("data", data), ("workers", workers)) if value is not None}
-        run = replace(run, **moved)
+        moved: dict[str, Any] = {
+            name: value for name, value in (("data", data), ("workers", workers)) if value is not None
+        }
+        run = runs.override(run, moved)
         job = prepare(run, given, start=folder.start if run.weights != "none" else None, watch=watch)
         refuse_changes(job, read_split(folder.path / "split.csv"), folder)
         yield from work(job, folder)

@@ -22,12 +22,14 @@ from resnetkit.data.sources import open_source
 from resnetkit.data.split import carve
 from resnetkit.data.survey import data_hash
 from resnetkit.engine.device import Machine, choose
-from resnetkit.engine.evaluate import EVAL_BATCH, answer, forward, join
+from resnetkit.engine.evaluate import EVAL_BATCH, SMALL, answer, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, plain, some
 from resnetkit.evaluation import Evaluation
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.weights import check, fill
+
+Input = str | bytes | os.PathLike[str]  # a path or pattern, or the bytes of one picture
 
 
 @dataclass(frozen=True)
@@ -55,31 +57,27 @@ class Classifier:
         return self.card.classes
 
     def predict(
-        self,
-        paths: str | bytes | os.PathLike[str] | Iterable[str | bytes | os.PathLike[str]],
-        *,
-        top: int = 5,
-        workers: int | None = None,
-        max_pixels: int = MAX_PIXELS,
-    ) -> Iterator[Prediction]:
+        self, paths: Input | Iterable[Input], *, top: int = 5, workers: int | None = None, max_pixels: int = MAX_PIXELS
+    ) -> list[Prediction]:
         """One Prediction for each input, in order: files, folders (all pictures below), patterns, or a picture's bytes.
 
         What cannot be read becomes a Prediction with an error; nothing is left out or put in its place.
+        Raises UsageError where ``top`` is no number of classes.
         """
+        return list(self.predictions(paths, top=top, workers=workers, max_pixels=max_pixels))
+
+    def predictions(
+        self, paths: Input | Iterable[Input], *, top: int = 5, workers: int | None = None, max_pixels: int = MAX_PIXELS
+    ) -> Iterator[Prediction]:
+        """As predict, but each answer as soon as it is there."""
         if isinstance(top, bool) or not isinstance(top, int) or top < 1:
             raise UsageError(f"top is {top!r}, not a whole number of at least 1", "leave it out for 5")
-        given = [paths] if isinstance(paths, str | bytes | os.PathLike) else paths
-        return self._predict(given, min(top, len(self.classes)), workers, max_pixels)
-
-    def _predict(
-        self, given: Iterable[str | bytes | os.PathLike[str]], top: int, workers: int | None, max_pixels: int
-    ) -> Iterator[Prediction]:
-        inputs = expand(given)
-        small = max(self.card.preprocess.size) <= 64
+        inputs = expand([paths] if isinstance(paths, str | bytes | os.PathLike) else paths)
+        small = max(self.card.preprocess.size) <= SMALL
         with ThreadPoolExecutor(usual_workers(workers) or 1) as threads:
             while some_inputs := list(islice(inputs, EVAL_BATCH[small])):
                 read = list(threads.map(partial(self._read, max_pixels), some_inputs))
-                yield from self._answer([name for name, _ in some_inputs], read, top)
+                yield from self._answer([name for name, _ in some_inputs], read, min(top, len(self.classes)))
 
     def _read(self, max_pixels: int, item: tuple[str, Path | bytes | str]) -> NDArray[np.uint8] | str:
         """The picture as the network takes it, or why not."""
@@ -189,7 +187,7 @@ def likeliest(
         yield tuple((classes[i], float(probabilities[row, i])) for i in best)
 
 
-def expand(given: Iterable[str | bytes | os.PathLike[str]]) -> Iterator[tuple[str, Path | bytes | str]]:
+def expand(given: Iterable[Input]) -> Iterator[tuple[str, Path | bytes | str]]:
     """Names and what to read for each; a reason instead of a source where there is nothing to read."""
     for item in given:
         if isinstance(item, bytes):

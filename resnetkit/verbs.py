@@ -246,7 +246,7 @@ def predict(asked: Namespace, out: TextIO) -> int:
     model = api.load(asked.model, **machine)
     if "-" in paths:
         paths[paths.index("-")] = sys.stdin.buffer.read(LARGEST_STDIN)
-    predictions = model.predict(paths, top=top, workers=workers)
+    predictions = model.predictions(paths, top=top, workers=workers)
     unreadable = 0
     if asked.json:
         rows = list(predictions)

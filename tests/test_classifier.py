@@ -97,7 +97,7 @@ def test_predict_answers_in_order_and_reports_the_unreadable(split: Path, model:
     broken.write_bytes((split / "val/red/red_101.jpg").read_bytes()[:300])
     gone = tmp_path / "gone.jpg"
     inputs = [split / "val/red/red_100.png", broken, gone, split / "val/blue/blue_101.jpg"]
-    answers = list(model.predict(inputs, top=2))
+    answers = model.predict(inputs, top=2)
     assert [answer.path for answer in answers] == [str(path) for path in inputs]
     assert [answers[i].top[0][0] for i in (0, 3)] == ["red", "blue"]
     assert [bool(answer.error) for answer in answers] == [False, True, True, False]
@@ -106,20 +106,20 @@ def test_predict_answers_in_order_and_reports_the_unreadable(split: Path, model:
 
 
 def test_predict_takes_folders_patterns_and_bytes(split: Path, model: Classifier) -> None:
-    folder = list(model.predict(split / "val"))
+    folder = model.predict(split / "val")
     assert len(folder) == 12
     assert [answer.path for answer in folder] == sorted(answer.path for answer in folder)
-    assert len(list(model.predict(str(split / "val" / "re*" / "*.png")))) == 2
-    nothing = list(model.predict(str(split / "val" / "*.xyz")))
+    assert len(model.predict(str(split / "val" / "re*" / "*.png"))) == 2
+    nothing = model.predict(str(split / "val" / "*.xyz"))
     assert [bool(answer.error) for answer in nothing] == [True]
     data = (split / "val/green/green_100.png").read_bytes()
-    assert next(model.predict(data)).top == next(model.predict(split / "val/green/green_100.png")).top
+    assert model.predict(data)[0].top == model.predict(split / "val/green/green_100.png")[0].top
 
 
 def test_probabilities_are_those_of_the_whole_batch_and_add_up(split: Path, model: Classifier) -> None:
     paths = sorted((split / "val").rglob("*.*"))
-    together = list(model.predict(paths, top=99))
-    alone = [next(model.predict(path, top=99)) for path in paths]
+    together = model.predict(paths, top=99)
+    alone = [model.predict(path, top=99)[0] for path in paths]
     for one, other in zip(together, alone, strict=True):
         assert sum(p for _, p in one.top) == pytest.approx(1)
         assert [name for name, _ in one.top] == [name for name, _ in other.top]
@@ -128,7 +128,7 @@ def test_probabilities_are_those_of_the_whole_batch_and_add_up(split: Path, mode
 
 def test_predict_and_eval_agree(split: Path, model: Classifier) -> None:
     evaluation = model.evaluate(split)
-    predictions = list(model.predict(split / "val", top=1))
+    predictions = model.predict(split / "val", top=1)
     by_name = {Path(p.path).name: p.top[0][0] for p in predictions}
     ranks = evaluation.answers.logits.argmax(1)
     for name, rank in zip(evaluation.names, ranks, strict=True):
@@ -279,4 +279,4 @@ def test_bad_arguments_are_refused(split: Path, model: Classifier, tmp_path: Pat
 def test_one_pixel_pictures_are_answered(model: Classifier) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1), COLOURS["red"]).save(buffer, "PNG")
-    assert next(model.predict(buffer.getvalue())).top[0][0] == "red"
+    assert model.predict(buffer.getvalue())[0].top[0][0] == "red"

@@ -13,6 +13,7 @@ from resnetkit.data.batches import Examples, eval_batches
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 
+SMALL = 64  # pixels along the longer side
 EVAL_BATCH = {True: 250, False: 32}  # small pictures, photographs: one value each, so that figures repeat to the bit
 
 
@@ -40,7 +41,7 @@ class Answers:
 
 def answer(model: nn.Module, examples: Examples, machine: Machine, workers: int = 2) -> Iterator[Answers]:
     """Yield what each batch of ``examples`` brought; join() makes one of all."""
-    small = max(examples.preprocess.size) <= 64
+    small = max(examples.preprocess.size) <= SMALL
     model.eval()
     for index, images, labels, errors in eval_batches(examples, batch=EVAL_BATCH[small], workers=workers):
         yield Answers(index, forward(model, images, examples.preprocess, machine), labels, errors)

@@ -39,4 +39,4 @@ format: venv
 	$(BIN)/ruff check --fix
 
 bench: venv
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.train_speed

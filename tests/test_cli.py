@@ -486,3 +486,24 @@ def test_doctor_knows_the_packages_of_the_project() -> None:
 def test_synonyms_lead_to_verbs() -> None:
     assert set(verbs.SYNONYMS.values()) <= {*VERBS, "--version", "--help"}
     assert not set(verbs.SYNONYMS) & set(VERBS)
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        ("src --mean .485 .456 .406 --out f", "mean", ".485,.456,.406"),
+        ("src --mean .485,.456,.406 --out f", "mean", ".485,.456,.406"),
+        ("--mean .485 .456 .406 src --out f", "mean", ".485,.456,.406"),
+        ("--mean .485,.456,.406 src", "mean", ".485,.456,.406"),
+        ("src --classes cat dog --model resnet20", "classes", "cat,dog"),
+        ("src --classes=cat,dog --model resnet20", "classes", "cat,dog"),
+    ],
+)
+def test_several_values_stand_with_commas_or_blanks(words: str, name: str, value: str) -> None:
+    asked = parser_of("import").read(words.split())
+    assert (getattr(asked, name), asked.src) == (value, "src")
+
+
+def test_several_values_of_a_setting() -> None:
+    asked = parser_of("train").read("--milestones 0.3 0.6 photos --schedule multistep".split())
+    assert (asked.milestones, asked.data) == ("0.3,0.6", "photos")

@@ -125,7 +125,9 @@ class Classifier:
             if watch:
                 watch(done, len(part.names))
         labels = tuple(int(label) for label in part.labels)
-        return Evaluation(name, self.classes, part.names, labels, join(parts), self.card.temperature)
+        return Evaluation(
+            name, self.classes, part.names, labels, join(parts), self.card.temperature, tuple(source.notes)
+        )
 
     def _part(self, source: Source, split: str | None) -> tuple[str, Part]:
         """Which pictures are scored, and under what name. Training pictures are never called validation."""

@@ -19,6 +19,7 @@ class Evaluation:
     labels: tuple[int, ...]  # of all pictures of the part
     answers: Answers
     temperature: float = 1.0
+    notes: tuple[str, ...] = ()  # what is worth saying of the data
 
     def __post_init__(self) -> None:
         if not len(self.answers.labels):

@@ -161,7 +161,7 @@ def read_checkpoint(file: BinaryIO, size: int, path: Path, notes: list[str]) -> 
 
 
 def cut_short(error: Exception) -> bool:
-    words = ("unexpected EOF", "exhausted", "central directory", "Ran out of input", "not enough data", "Bad CRC-32")
+    words = ("unexpected EOF", "exhausted", "central directory", "not enough data", "remain", "no newline found")
     return isinstance(error, EOFError | BadZipFile) or any(word in str(error) for word in words)
 
 

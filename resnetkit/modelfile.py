@@ -231,18 +231,18 @@ def open_regular(path: Path) -> BinaryIO:
     """A regular file, open for reading; a pipe or a device is not even opened, because that may wait for ever."""
     try:
         mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            inside = path / "best.safetensors"
-            fix = f"name the file in it: {plain(inside)}" if inside.is_file() else "name a file"
-            raise WeightsError(f"{plain(path)} is a folder, not a model file", fix)
-        if not stat.S_ISREG(mode):
-            raise WeightsError(f"{plain(path)} is not a regular file", "copy it to a file first")
-        return open(path, "rb")
+        if stat.S_ISREG(mode):
+            return open(path, "rb")
     except FileNotFoundError:
         raise WeightsError(f"{plain(path)} does not exist", "check the path") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
         why = error.strerror if isinstance(error, OSError) else None
         raise WeightsError(f"{plain(path)} cannot be read: {why or error}", "check its path and permissions") from error
+    if stat.S_ISDIR(mode):
+        inside = path / "best.safetensors"
+        fix = f"name the file in it: {plain(inside)}" if inside.is_file() else "name a file"
+        raise WeightsError(f"{plain(path)} is a folder, not a model file", fix)
+    raise WeightsError(f"{plain(path)} is not a regular file", "copy it to a file first")
 
 
 def read_header(file: BinaryIO, path: Path) -> Header:

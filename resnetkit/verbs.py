@@ -169,7 +169,7 @@ def eval_flags(parser: Parser) -> None:
     parser.word("model", "a model file, or the folder of a run")
     parser.word("data", "what resnet train takes, with the classes of the model")
     parser.flag("split", "train, val or test [test, else val]", "PART")
-    parser.flag("out", "also write metrics, predictions and the confusion matrix there", "DIR")
+    parser.flag("out", "folder for metrics, predictions and the confusion matrix [a new one under runs/]", "DIR")
     answer_flags(parser)
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
@@ -190,9 +190,16 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     runfolder.check_out(asked.out)
     model, watch = api.load(asked.model, **machine), progress.counting("evaluated")
     evaluation = model.evaluate(asked.data, split, workers=workers, watch=watch)
-    if asked.out is not None:
-        written = results.write_evaluation(runfolder.RunFolder.create(asked.out, "eval").path, evaluation)
+    for note in evaluation.notes:
+        print(f"note: {plain(note)}", file=sys.stderr)
+    try:
+        folder = runfolder.RunFolder.create(asked.out, "eval").path
+        written = results.write_evaluation(folder, evaluation)
         print(*(f"wrote {plain(path)}" for path in written), sep="\n", file=sys.stderr)
+    except ResourceError as error:
+        if asked.out is not None:
+            raise
+        print(f"note: nothing was written, since {error.what}; --out names another folder", file=sys.stderr)
     if asked.json:
         say(out, evaluation.as_dict())
     else:

@@ -169,6 +169,7 @@ def test_training_pictures_are_never_called_validation(tmp_path: Path) -> None:
 def test_a_new_flat_folder_is_a_test_and_says_so(model: Classifier, tmp_path: Path) -> None:
     evaluation = model.evaluate(photos(tmp_path, each=2, first=50))
     assert (evaluation.split, evaluation.n) == ("test", 6)
+    assert any("all of it is the test part" in note for note in evaluation.notes)
 
 
 def test_only_train_of_another_data_set_is_not_scored_by_default(model: Classifier, tmp_path: Path) -> None:

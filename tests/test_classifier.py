@@ -193,7 +193,7 @@ def test_fewer_pictures_than_a_batch_train(tmp_path: Path) -> None:
     """Trap 4."""
     photos(tmp_path / "data", each=4)
     out = tmp_path / "run"
-    resnetkit.train(tmp_path / "data", model="resnet20", size=16, steps=3, batch=128, out=str(out), zero_init=False)
+    resnetkit.train(tmp_path / "data", model="resnet20", size=16, steps=3, batch=128, out=str(out))
     rows = (out / "results.csv").read_text().splitlines()
     assert rows[-1].startswith("3,3,")
     from resnetkit import modelfile

@@ -48,7 +48,6 @@ class Settings:
     weight_decay: float
     crop: Crop
     flip: bool
-    zero_init: bool
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -78,7 +77,6 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     signs = all(len(name) == 1 and name.isalnum() for name in facts.classes)
     if run.flip is None:
         reasons["flip"] = "the classes are signs, which mirroring changes" if signs else "a mirrored picture is as good"
-    padded = any(block.shortcut.kind == "pad" for stage in plan.stages for block in stage)
     settings = Settings(
         run=run,
         model=model,
@@ -93,8 +91,6 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         weight_decay={"sgd": 5e-4, "adamw": 0.05}[run.optimizer] if run.weight_decay is None else run.weight_decay,
         crop=crop,
         flip=run.flip if run.flip is not None else not signs,
-        # Silent branches leave the new channels of padded shortcuts at zero, and the network begins many epochs late.
-        zero_init=run.zero_init if run.zero_init is not None else not padded,
         reasons=reasons,
     )
     if run.lr is None:

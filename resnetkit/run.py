@@ -41,7 +41,7 @@ class Run:
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
 
     weights: str = "none"  # model file or state dict to start from; the head is made anew
-    zero_init: bool | None = None  # begin with silent residual branches (auto: yes, but not where shortcuts add zeros)
+    zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
     optimizer: Literal["sgd", "adamw"] = "sgd"  # how gradients become steps
     lr: float | None = None  # highest learning rate of the run (auto: by optimizer and batch)

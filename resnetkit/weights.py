@@ -209,7 +209,7 @@ def create_model(
     num_classes: int | None = None,
     in_chans: int | None = None,
     weights: str | Path | Mapping[str, Tensor] | None = None,
-    zero_init_last: bool = True,
+    zero_init_last: bool = False,
 ) -> ResNet:
     """A network of the zoo: images (n, in_chans, h, w) to logits (n, num_classes), or to features where that is 0.
 

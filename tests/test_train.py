@@ -36,7 +36,7 @@ def settings(pictures: int = 160, **changes: object) -> Settings:
 
 def begin(decided: Settings) -> State:
     model = ResNet(decided.plan)
-    initialize(model, seed=decided.run.seed, zero_last=decided.zero_init)
+    initialize(model, seed=decided.run.seed, zero_last=decided.run.zero_init)
     return State.start(model, decided, CPU)
 
 

@@ -243,8 +243,8 @@ def test_create_model() -> None:
     model = create_model("resnet20", num_classes=7, in_chans=1)
     assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
     assert create_model("resnet20", num_classes=0)(torch.zeros(2, 3, 8, 8)).shape == (2, 64)
-    assert not create_model("resnet20").get_parameter("layer1.0.bn2.weight").any()
-    assert create_model("resnet20", zero_init_last=False).get_parameter("layer1.0.bn2.weight").all()
+    assert not create_model("resnet20", zero_init_last=True).get_parameter("layer1.0.bn2.weight").any()
+    assert create_model("resnet20").get_parameter("layer1.0.bn2.weight").all()
 
 
 def test_create_model_refuses() -> None:
@@ -273,7 +273,11 @@ def test_create_model_refuses() -> None:
 
 
 def test_create_model_with_weights(tmp_path: Path) -> None:
-    source = create_model("resnet20", num_classes=7, in_chans=1, zero_init_last=False).eval()
+    source = create_model(
+        "resnet20",
+        num_classes=7,
+        in_chans=1,
+    ).eval()
     x = torch.randn(2, 1, 8, 8)
     pth, own = tmp_path / "a.pth", tmp_path / "b.safetensors"
     torch.save({"state_dict": source.state_dict()}, pth)

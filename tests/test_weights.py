@@ -1,6 +1,7 @@
 """Weights into networks: strictly, or for other classes and channels, and always with a reason."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,9 @@ def test_shapes_are_those_of_the_network(name: str) -> None:
 
 
 def test_shapes_of_unusual_layers() -> None:
-    plan = lay_out(TINY)
-    changed = plan.stem[0].__class__(**{**vars(plan.stem[0]), "bias": True, "eps": None})
-    plan = with_io(plan.__class__((changed,), plan.pool, plan.stages, plan.classes, plan.size), classes=0)
+    plan = lay_out(replace(TINY, channels=4, classes=0))
+    plan = replace(plan, stem=(replace(plan.stem[0], bias=True, eps=None, groups=2),))
+    assert shapes(plan)["conv1.weight"] == (4, 2, 3, 3)
     assert "conv1.bias" in shapes(plan)
     assert shapes(plan) == {key: tuple(value.shape) for key, value in outline(plan).items()}
 

@@ -1,4 +1,4 @@
-"""What all tests share: real pictures where they are to be had, two threads, nothing left behind."""
+"""What all tests share: real pictures where they are to be had, one thread, nothing left behind."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# Before torch is imported anywhere, and for the processes that tests start.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Before torch is imported anywhere, and for the processes that tests start. One thread waits for no other: on a
+# busy machine two can take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples every time, however slow the machine is, and no folder of failures beside the code.
 hypothesis.settings.register_profile("resnetkit", derandomize=True, deadline=None, database=None)

@@ -28,7 +28,7 @@ def main() -> None:
             out = Path(folder) / "run"
             begun = time.monotonic()
             command = [sys.executable, "-m", "resnetkit", "train", *words, "--seed", str(seed), "--out", str(out)]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(command, check=True, capture_output=True)
             seconds.append(time.monotonic() - begun)
             metrics = json.loads((out / "metrics.json").read_bytes())
         accuracies.append(metrics["accuracy"])

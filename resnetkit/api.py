@@ -9,6 +9,7 @@ from typing import Any
 from resnetkit import foreign, modelfile
 from resnetkit.assumptions import assume
 from resnetkit.classifier import Classifier, load
+from resnetkit.errors import UsageError, plain
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.run import Run, override
@@ -61,6 +62,8 @@ def import_weights(
 
     Raises WeightsError where the tensors are not those of ``model``, UsageError for values that do not fit.
     """
+    if modelfile.is_ours(Path(source)):
+        raise UsageError(f"{plain(source)} is a model file already", "use it as it is, or copy it")
     notes: list[str] = []
     state = foreign.read_foreign(Path(source), notes)
     card, said = assume(state, model, what=str(source), classes=classes, mean=mean, std=std, size=size, crop=crop)

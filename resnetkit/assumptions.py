@@ -65,4 +65,5 @@ def assume(
         plan = with_io(lay_out(spec), channels=channels, classes=count)
         return Card(model=model, plan=plan, classes=tuple(classes), preprocess=preprocess), said
     except ValueError as error:
-        raise UsageError(str(error), f"give {channels} values for --mean and --std, and each class once") from error
+        what = error.what if isinstance(error, UsageError) else str(error)
+        raise UsageError(what, f"give {channels} values for --mean and --std, and each class once") from error

@@ -19,8 +19,8 @@ from resnetkit.data.batches import examples
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS, decode
 from resnetkit.data.parts import Part, Source, subset
 from resnetkit.data.sources import open_source
-from resnetkit.data.split import carve
-from resnetkit.data.survey import data_hash
+from resnetkit.data.split import Row, carve, read_split
+from resnetkit.data.survey import data_hash, digest_of
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import EVAL_BATCH, SMALL, answer, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, plain, some
@@ -42,15 +42,16 @@ class Prediction:
 
     def as_dict(self) -> dict[str, Any]:
         if self.error is not None:
-            return {"path": plain(self.path), "error": self.error}
-        return {"path": plain(self.path), "top": [{"class": name, "probability": p} for name, p in self.top]}
+            return {"path": self.path, "error": self.error}
+        return {"path": self.path, "top": [{"class": name, "probability": p} for name, p in self.top]}
 
 
 class Classifier:
     """What load() returns. It answers in float32 unless told otherwise."""
 
-    def __init__(self, card: Card, model: ResNet, machine: Machine) -> None:
+    def __init__(self, card: Card, model: ResNet, machine: Machine, folder: Path | None = None) -> None:
         self.card, self.model, self.machine = card, machine.prepare(model).eval(), machine
+        self.folder = folder  # of its run, or wherever its file is
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -115,7 +116,12 @@ class Classifier:
 
         ``watch`` is told how many of how many pictures are done. Raises DataError where the part is not to be had.
         """
-        source = open_source(str(data), max_pixels=max_pixels, classes=self.classes)
+        try:
+            source = open_source(str(data), max_pixels=max_pixels, classes=self.classes)
+        except DataError as error:
+            if "does not have" not in error.what or not all(name.isdecimal() for name in self.classes):
+                raise
+            raise DataError(error.what, "name the classes of the model when it is imported: --classes") from error
         name, part = self._part(source, split)
         pictures = examples(part, self.card.preprocess)
         parts, done = [], 0
@@ -142,14 +148,11 @@ class Classifier:
                 raise DataError(f"{at} is not the data this model was trained on", "leave --split out")
             if split == "val":
                 raise DataError(f"{at} has no val part, and is not what the model was trained on", "leave --split out")
-            source.notes.append(
-                f"{at} has no parts and is not what the model was trained on: all of it is the test part"
-            )
-            return "test", parts["all"]
+            return "test", self._unseen(source)
         wanted = split or next((name for name in ("test", "val") if name in has), None)
         if wanted is None or wanted not in has:
             lacks = f"no {wanted} part" if wanted else "neither a test nor a val part"
-            raise DataError(f"{at} has {lacks}, only {some(sorted(has))}", f"--split {min(has)}" if has else "add one")
+            raise DataError(f"{at} has {lacks}, only {some(sorted(has))}", f"--split {max(has)}" if has else "add one")
         if wanted in parts and not (carved and wanted == "train"):
             return wanted, parts[wanted]
         assert whole is not None
@@ -157,6 +160,23 @@ class Classifier:
             whole.names, whole.labels, source.classes, share=self.card.data["val_share"], seed=self.card.data["seed"]
         )
         return wanted, subset(whole, train if wanted == "train" else val)
+
+    def _unseen(self, source: Source) -> Part:
+        """The pictures of a folder without parts, but for those that the run of this model learned from or chose by."""
+        whole, at = source.parts["all"], plain(source.location)
+        known = {row.digest for row in self._split() if row.part in ("train", "val")}
+        fresh = [i for i in range(len(whole.names)) if not known or digest(whole, i) not in known]
+        left_out = len(whole.names) - len(fresh)
+        if not fresh:
+            raise DataError(f"the model was trained with every picture of {at}", "give pictures that it has not seen")
+        share = f"all but {left_out:,} pictures that it was trained with are" if left_out else "all of it is"
+        source.notes.append(f"{at} has no parts and is not what the model was trained on: {share} the test part")
+        return subset(whole, np.array(fresh))
+
+    def _split(self) -> list[Row]:
+        """Which pictures the model was trained with, where its run folder is at hand."""
+        path = self.folder / "split.csv" if self.folder else None
+        return read_split(path) if path and path.is_file() else []
 
     def _trained_on(self, source: Source) -> bool:
         """Whether this is the very data that the model's validation part was carved from."""
@@ -178,7 +198,15 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     check(card.plan, state, str(file))  # before room is made for whatever the plan says
     model = ResNet(card.plan)
     fill(model, state, what=str(file))
-    return Classifier(card, model, choose(device, precision))
+    return Classifier(card, model, choose(device, precision), file.parent)
+
+
+def digest(part: Part, i: int) -> str:
+    """The hash of a picture's bytes; of one that cannot be read, which will be said later, nothing."""
+    try:
+        return digest_of(part.encoded(i))
+    except DataError:
+        return ""
 
 
 def likeliest(

@@ -2,11 +2,14 @@
 
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 from resnetkit import __version__, files
 from resnetkit.errors import KitError, ResourceError, UsageError, nearest, plain
@@ -14,10 +17,25 @@ from resnetkit.flags import Parser
 from resnetkit.run import show
 from resnetkit.verbs import SYNONYMS, VERBS, say
 
+AGAIN = "run it again; a training that had begun goes on with resnet train --resume RUN"
+
+
+def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM where nothing has to be finished first: a training run listens for itself once it takes steps."""
+    raise Terminated("stopped by SIGTERM", AGAIN)
+
+
+class Terminated(KitError):
+    """Somebody ended the process before there was anything to save, or after all of it was."""
+
+    code = 75
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Act on a command line and return the exit code. Never raises."""
     steady_streams()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)
     words = list(sys.argv[1:] if argv is None else argv)
     ours, theirs = (words[: words.index("--")], words[words.index("--") :]) if "--" in words else (words, [])
     debug, out = "--debug" in ours, sys.stdout
@@ -30,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = 0
     except KeyboardInterrupt:
         code = 130
-        complain("stopped by Ctrl-C", "")
+        complain("stopped by Ctrl-C", AGAIN)
     except Exception as error:  # noqa: BLE001 - the one place where every error ends
         known = explained(error)
         code = known.code

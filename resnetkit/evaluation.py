@@ -6,7 +6,7 @@ from typing import Any
 
 from resnetkit import metrics
 from resnetkit.engine.evaluate import Answers
-from resnetkit.errors import DataError, plain, some
+from resnetkit.errors import DataError, some
 
 
 @dataclass(frozen=True)
@@ -83,5 +83,5 @@ class Evaluation:
             **top5,
             "macro": {name: getattr(self.total, name) for name in ("precision", "recall", "f1")},
             "classes": [asdict(row) for row in self.rows],
-            "errors": [{"path": plain(path), "error": why} for path, why in self.errors],
+            "errors": [{"path": path, "error": why} for path, why in self.errors],
         }

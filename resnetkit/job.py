@@ -71,14 +71,19 @@ class Job:
                 "network",
                 f"{s.model}, {total.parameters:,} parameters, {total.macs / 1e6:,.0f} M multiply-adds a picture",
             ),
-            ("picture", f"{h}x{w}, {s.preprocess.channels} channels, {s.preprocess.resize}"),
+            (
+                "picture",
+                f"{h}x{w}, {s.preprocess.channels} channel{'s' * (s.preprocess.channels > 1)}, {s.preprocess.resize}",
+            ),
             ("augment", f"crop {s.crop}, flip {'yes' if s.flip else 'no'}"),
             ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
             ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
             ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
         ]
+        if s.run.batch is not None and "batch" in why:
+            rows.append(("batch", why["batch"]))
         reason = {"data": "", "network": "model", "picture": "size", "augment": "flip", "length": "steps"}
-        reason |= {"optimizer": "lr", "machine": ""}
+        reason |= {"optimizer": "lr", "machine": "", "batch": ""}
         return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in rows]
 
 

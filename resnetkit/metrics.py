@@ -87,14 +87,18 @@ def class_rows(table: Counts, names: Sequence[str]) -> list[ClassRow]:
 
 
 def total(rows: Sequence[ClassRow], name: str = "all") -> ClassRow:
-    """All classes in one row: counts added up, shares averaged with every class counting the same (macro)."""
+    """All classes in one row: counts added up, shares averaged with every class counting the same (macro).
+
+    Classes without pictures are left out of the averages: nothing was asked of them.
+    """
+    asked = [row for row in rows if row.support] or list(rows)
     return ClassRow(
         name=name,
         correct=sum(row.correct for row in rows),
         incorrect=sum(row.incorrect for row in rows),
-        precision=sum(row.precision for row in rows) / len(rows),
-        recall=sum(row.recall for row in rows) / len(rows),
-        f1=sum(row.f1 for row in rows) / len(rows),
+        precision=sum(row.precision for row in asked) / len(asked),
+        recall=sum(row.recall for row in asked) / len(asked),
+        f1=sum(row.f1 for row in asked) / len(asked),
         support=sum(row.support for row in rows),
     )
 

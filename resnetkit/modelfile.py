@@ -276,7 +276,8 @@ def refuse_strangers(head: bytes, path: Path) -> None:
         raise WeightsError(f"{plain(path)} is a Git LFS pointer, not weights", "run `git lfs pull` where it came from")
     if is_pytorch(head):
         raise WeightsError(
-            f"{plain(path)} is a PyTorch checkpoint, not a model file", f"make one of it: resnet import {plain(path)}"
+            f"{plain(path)} is a PyTorch checkpoint, not a model file",
+            f"make one of it: resnet import {plain(path)} --model NAME --out FILE",
         )
     if head.startswith(b"\x89HDF"):
         raise WeightsError(f"{plain(path)} is an HDF5 file, not a model file", "save its weights as safetensors first")
@@ -353,7 +354,7 @@ def card_of(header: Header, path: Path) -> tuple[Card, str, str]:
     if text is None:
         raise WeightsError(
             f"{plain(path)} holds weights but not what they are for",
-            f"make a model file of it: resnet import {plain(path)}",
+            f"make a model file of it: resnet import {plain(path)} --model NAME --out FILE",
         )
     try:
         about = strict_json(text)

@@ -76,7 +76,8 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         crop = "none" if preprocess.resize != "crop" else "pad" if facts.uniform else "resized"
     signs = all(len(name) == 1 and name.isalnum() for name in facts.classes)
     if run.flip is None:
-        reasons["flip"] = "the classes are signs, which mirroring changes" if signs else "a mirrored picture is as good"
+        wary = "the classes are digits or letters, which mirroring may change; --flip mirrors all the same"
+        reasons["flip"] = wary if signs else "a mirrored picture is as good"
     settings = Settings(
         run=run,
         model=model,

@@ -91,6 +91,8 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
         say(out, {"run": asdict(run), "resolved": resolved(job), "expected": asdict(cost), "notes": job.notes})
     else:
         say(out, "\n".join(f"{name:<10}{plain(text)}" for name, text in lines.items()))
+        for note in job.notes:
+            say(out, f"note: {plain(note)}")
         say(out, "nothing was written; leave out --dry-run to begin")
     return 0
 
@@ -122,12 +124,15 @@ def requested(asked: Namespace) -> tuple[Run, frozenset[str]]:
     """The run that the words ask for, and the settings that somebody chose."""
     changes = given(asked)
     run, chosen = (Run(), frozenset[str]()) if asked.run is None else read_file(Path(asked.run))
+    for length, other in (("epochs", "steps"), ("steps", "epochs")):
+        if length in changes and other not in changes:  # the new length takes the place of the file's
+            changes[other], chosen = None, chosen - {other}
     run = override(run, {"out": None, **changes})
     if not run.data:
         raise UsageError(
             "resnet train needs DATA", "name a folder of class folders, or try it with: resnet train digits"
         )
-    chosen = (chosen - {"out"}) | changes.keys()
+    chosen = (chosen - {"out"}) | given(asked).keys()
     refuse_idle(run, chosen)
     return run, chosen
 

@@ -281,3 +281,36 @@ def test_one_pixel_pictures_are_answered(model: Classifier) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1), COLOURS["red"]).save(buffer, "PNG")
     assert model.predict(buffer.getvalue())[0].top[0][0] == "red"
+
+
+def test_training_pictures_are_left_out_of_a_flat_folder_that_has_changed(tmp_path: Path) -> None:
+    """One picture more, and the folder is not what was trained on; but most of its pictures still are."""
+    root = photos(tmp_path / "photos", each=10)
+    out = tmp_path / "run"
+    resnetkit.train(root, model="resnet20", size=16, epochs=1, batch=8, out=str(out))
+    photos(root, each=2, first=50)
+    evaluation = load(out).evaluate(root)
+    assert (evaluation.split, evaluation.n) == ("test", 6)
+    assert all("_5" in name for name in evaluation.names)
+    assert any("all but 30 pictures" in note for note in evaluation.notes)
+    subset = tmp_path / "subset"
+    for name in COLOURS:
+        shutil.copytree(root / name, subset / name, ignore=shutil.ignore_patterns("*_5?.*", "*_9.*"))
+    with pytest.raises(DataError, match="trained with every picture"):
+        load(out).evaluate(subset)
+
+
+def test_a_class_without_pictures_does_not_count_in_the_averages(
+    split: Path, model: Classifier, tmp_path: Path
+) -> None:
+    shutil.copytree(split, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data/val/blue")
+    evaluation = model.evaluate(tmp_path / "data")
+    recalls = [row.recall for row in evaluation.rows if row.support]
+    assert evaluation.total.recall == pytest.approx(sum(recalls) / 2)
+
+
+def test_our_own_model_file_is_not_imported_again(run: Path, tmp_path: Path) -> None:
+    """Its classes and its preprocessing would be lost."""
+    with pytest.raises(UsageError, match="model file already"):
+        resnetkit.api.import_weights(run / "best.safetensors", "resnet20", tmp_path / "new.safetensors")

@@ -175,3 +175,40 @@ def test_one_note_names_the_odd_one_out(world: Path, capfd: pytest.CaptureFixtur
     err = capfd.readouterr().err
     assert "bees/odd.gif: GIF among 60 JPEG" in err
     assert "odd.gif" in (world / "out" / "split.csv").read_text()
+
+
+@pytest.mark.parametrize("rate", ["1000", "1e20"])
+def test_a_lost_run_ends_with_six_and_never_has_a_best(
+    world: Path, capfd: pytest.CaptureFixture[str], rate: str
+) -> None:
+    line = f"train good --model resnet20 --size 32 --steps 6 --batch 4 --lr {rate} --save-every 0 --out out"
+    assert cli.main(line.split()) == 6
+    err = capfd.readouterr().err
+    assert "error: " in err
+    assert "fix: try a lower learning rate" in err
+    assert not (world / "out" / "best.safetensors").exists()
+    assert cli.main(["train", "--resume", "out"]) == 6
+
+
+def test_a_signal_before_the_first_step_is_polite(world: Path) -> None:
+    import signal
+    import subprocess
+    import sys
+
+    from command import environment
+
+    code = """
+import time
+from resnetkit import cli, verbs
+object.__setattr__(verbs.VERBS["doctor"], "act", lambda *_: (print("ready", flush=True), time.sleep(60)))
+raise SystemExit(cli.main(["doctor"]))
+"""
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment({}), cwd=world, stdout=-1, stderr=-1, text=True
+    )
+    assert child.stderr is not None
+    child.stderr.readline()  # what is printed while a verb works goes there
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 75
+    assert err.startswith("error: stopped by SIGTERM\nfix: ")

@@ -159,8 +159,12 @@ def diverged(what: str, value: float, lr: float, state: State, batch: Batch, nam
     raise DivergedError(
         f"the {what} became {value} at step {state.step + 1} (learning rate {lr:.3g}); nothing was updated; "
         f"the pictures of that batch: {files}",
-        f"try a lower learning rate, such as --lr {lr / 10:.2g}, or --clip 1",
+        gentler(lr),
     )
+
+
+def gentler(lr: float) -> str:
+    return f"try a lower learning rate, such as --lr {lr / 10:.2g}, or --clip 1"
 
 
 def stream(settings: Settings, train_set: Examples, start: int, stop: int, workers: int) -> Iterator[Batch]:
@@ -220,6 +224,12 @@ def score(
     if stop:
         return None
     row = epoch_row(state, settings, answers)
+    lost = [name for name, value in state.model.state_dict().items() if not value.isfinite().all()]
+    if lost or not math.isfinite(row["val_loss"]):
+        what = f"{lost[0]} is" if lost else "the validation loss is"
+        raise DivergedError(
+            f"{what} not finite after step {state.step} (learning rate {row['lr']:.3g})", gentler(float(row["lr"]))
+        )
     best = state.best is None or (row["val_accuracy"], -row["val_loss"]) > (
         state.best["val_accuracy"],
         -state.best["val_loss"],

@@ -40,7 +40,7 @@ def watch_run(events: Iterable[Event]) -> Done:
     meter = Meter()
     done: Done | None = None
     with bar(console) as progress:
-        task = progress.add_task("", total=None, text="") if progress else None
+        task = None
         last = time.monotonic()
         for event in events:
             match event:
@@ -52,8 +52,8 @@ def watch_run(events: Iterable[Event]) -> Done:
                     where = f"from step {step} " if step else ""
                     console.print(Text(f"{'folder':10s}{plain(folder)} {where and f'({where.strip()})'}".rstrip()))
                     meter.start(step, job.settings.steps, job.settings.epoch_steps)
-                    if progress and task is not None:
-                        progress.update(task, total=job.settings.steps, completed=step)
+                    if progress:
+                        task = progress.add_task("", total=job.settings.steps, completed=step, text="")
                 case Tick():
                     meter.take(event)
                     if progress and task is not None:

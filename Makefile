@@ -27,7 +27,7 @@ demo: venv
 	@echo "everything of this run is in runs/demo"
 
 test: venv
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: venv
 	$(BIN)/ruff format --check

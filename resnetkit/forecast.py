@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnetkit.engine.device import Machine
+from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer
 from resnetkit.engine.train import State, stream, train
 from resnetkit.job import Job
@@ -25,6 +25,11 @@ class Forecast:
 
 def forecast(job: Job) -> Forecast:
     """Train a few steps and evaluate a few batches; the job's network is used up by it."""
+    with threads(job.step_macs):
+        return measured(job)
+
+
+def measured(job: Job) -> Forecast:
     state = State.start(job.model, job.settings, job.machine)
     tried = min(STEPS, job.settings.steps)
     ticks = train(

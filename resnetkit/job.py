@@ -59,6 +59,11 @@ class Job:
     workers: int
     notes: list[str]
 
+    @property
+    def step_macs(self) -> int:
+        """Multiply-adds of one step, forward."""
+        return cost.totals(self.settings.plan, self.settings.preprocess.size).macs * self.settings.batch
+
     def lines(self) -> list[tuple[str, str]]:
         """What is going to happen, for people."""
         s, why = self.settings, self.settings.reasons

@@ -11,7 +11,7 @@ import resnetkit.run as runs
 from resnetkit import files, modelfile
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint
-from resnetkit.engine.device import Machine
+from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.stop import Stop, Stopped, listening
 from resnetkit.engine.train import Epoch, Save, State, Tick, fit
@@ -57,7 +57,7 @@ def training(run: Run, given: frozenset[str] = frozenset(), *, watch: Watch | No
     check_out(run.out)
     job = prepare(run, given, watch=watch)
     folder = RunFolder.create(run.out, job.settings.model)
-    with folder.locked():
+    with folder.locked(), threads(job.step_macs):
         files.write_text(folder.settings, runs.dumps(run, given))
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
@@ -81,7 +81,8 @@ def resuming(
         run = runs.override(run, moved)
         job = prepare(run, given, start=folder.start if run.weights != "none" else None, watch=watch)
         refuse_changes(job, read_split(folder.path / "split.csv"), folder)
-        yield from work(job, folder)
+        with threads(job.step_macs):
+            yield from work(job, folder)
 
 
 def refuse_changes(job: Job, before: list[Row], folder: RunFolder) -> None:

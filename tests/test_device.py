@@ -86,3 +86,15 @@ def test_the_fingerprint_tells_machines_apart() -> None:
     one, other = (Machine(torch.device("cpu"), precision).fingerprint() for precision in ("fp32", "bf16"))
     assert one != other
     assert {"device", "precision", "threads", "torch", "processor", "system"} <= one.keys()
+
+
+@pytest.mark.parametrize(("macs", "wanted"), [(1.6e8, 1), (5.2e9, 2)])
+def test_little_work_is_not_shared(macs: float, wanted: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with device.threads(macs):
+            assert torch.get_num_threads() == wanted
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -3,7 +3,8 @@
 import ctypes
 import platform
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import ResourceError
 
+FEW = 1e9  # multiply-adds of a step, forward
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -112,6 +114,22 @@ def best_precision(device: torch.device) -> str:
         or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
     )
     return "bf16" if native else "fp32"
+
+
+@contextmanager
+def threads(macs: float) -> Iterator[None]:
+    """One computing thread for a step of few multiply-adds: two would wait for each other longer than they work.
+
+    resnet20 on 64 digits of 8x8 has 0.2 billion and trains four times as fast in one thread; on 128 pictures of 32x32
+    it has 5 billion and trains 1.6 times as fast in two.
+    """
+    before = torch.get_num_threads()
+    if macs < FEW:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_memory() -> None:

@@ -23,7 +23,7 @@ from resnetkit.data.split import Row, carve, read_split
 from resnetkit.data.survey import data_hash, digest_of
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import EVAL_BATCH, SMALL, answer, forward, join
-from resnetkit.errors import DataError, KitError, UsageError, plain, some
+from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.evaluation import Evaluation
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
@@ -96,6 +96,7 @@ class Classifier:
         answers: Iterator[tuple[tuple[str, float], ...]] = iter(())
         if images:
             logits = forward(self.model, np.stack(images), self.card.preprocess, self.machine)
+            self._refuse_overflow(logits)
             answers = likeliest(logits, self.classes, top, self.card.temperature)
         for name, pixels in zip(names, read, strict=True):
             if isinstance(pixels, str):
@@ -126,6 +127,7 @@ class Classifier:
         pictures = examples(part, self.card.preprocess)
         parts, done = [], 0
         for some_answers in answer(self.model, pictures, self.machine, usual_workers(workers)):
+            self._refuse_overflow(some_answers.logits)
             parts.append(some_answers)
             done += len(some_answers.labels) + len(some_answers.errors)
             if watch:
@@ -134,6 +136,11 @@ class Classifier:
         return Evaluation(
             name, self.classes, part.names, labels, join(parts), self.card.temperature, tuple(source.notes)
         )
+
+    def _refuse_overflow(self, logits: NDArray[np.float32]) -> None:
+        """Weights can be finite and their answers not."""
+        if not np.isfinite(logits / np.float32(self.card.temperature)).all():
+            raise WeightsError(f"the answers of this {self.card.model} are not finite", "use another model file")
 
     def _part(self, source: Source, split: str | None) -> tuple[str, Part]:
         """Which pictures are scored, and under what name. Training pictures are never called validation."""
@@ -190,7 +197,7 @@ class Classifier:
 def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32") -> Classifier:
     """A model file, or the best network of a run folder, ready to answer. Raises WeightsError where it is damaged."""
     file = Path(path)
-    if file.is_dir():
+    if os.path.isdir(file):
         file = file / "best.safetensors"
         if not file.exists():
             raise UsageError(f"{plain(path)} is a folder without best.safetensors", "name a model file or a run folder")
@@ -225,7 +232,9 @@ def expand(given: Iterable[Input]) -> Iterator[tuple[str, Path | bytes | str]]:
             continue
         path = Path(item)
         name = os.fspath(item)
-        if path.is_dir():
+        if not name:
+            yield name, "the path is empty"
+        elif os.path.isdir(path):  # which says no, where Path would raise, to a name that is too long
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in FORMAT_OF and not p.name.startswith("."))
             yield from ((str(p), p) for p in inside)
             if not inside:

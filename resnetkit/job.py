@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -151,7 +152,7 @@ def read_weights(run: Run, start: Path | None) -> Weights | None:
     if start is not None or run.weights == "none":
         return Weights(*modelfile.load(start), []) if start else None
     path = Path(run.weights)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / "best.safetensors"
     if modelfile.is_ours(path):
         return Weights(*modelfile.load(path), [])

@@ -47,9 +47,9 @@ class RunFolder:
     def open(cls, path: str | Path) -> "RunFolder":
         """The folder of a run that was begun."""
         folder = cls(Path(path))
-        if not folder.path.is_dir():
+        if not os.path.isdir(folder.path):
             raise UsageError(f"{plain(path)} is not a folder", "name the folder of a run, such as runs/resnet18")
-        if not folder.settings.is_file():
+        if not os.path.isfile(folder.settings):
             raise UsageError(f"{plain(path)} holds no run: it has no run.json", "name the folder that --out named")
         return folder
 

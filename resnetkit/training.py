@@ -1,5 +1,6 @@
 """A training run from its first step to its folder full of results: begun, or gone on with."""
 
+import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -15,7 +16,7 @@ from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.stop import Stop, Stopped, listening
 from resnetkit.engine.train import Epoch, Save, State, Tick, fit
-from resnetkit.errors import DataError, KitError, plain, some
+from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.evaluation import Evaluation
 from resnetkit.job import Job, Watch, prepare
 from resnetkit.report import tables
@@ -98,6 +99,17 @@ def refuse_changes(job: Job, before: list[Row], folder: RunFolder) -> None:
         )
 
 
+def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder) -> None:
+    """A checkpoint belongs to the settings it was made with."""
+    before, now = snapshot.values.get("run"), json.loads(json.dumps(job.card.run))
+    if before != now:
+        names = [name for name in now if not isinstance(before, dict) or before.get(name) != now[name]]
+        raise UsageError(
+            f"{plain(folder.settings)} is not what it was when the checkpoint was made: {some(names)}",
+            "put it back as it was, or begin a new run with resnet train --run",
+        )
+
+
 def work(job: Job, folder: RunFolder) -> Generator[Event]:
     """Train to the end, measure, and leave everything in the folder. The folder is locked already."""
     began = time.monotonic()
@@ -106,8 +118,13 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
     snapshot, damage = checkpoint.newest(folder.checkpoints)
     yield from (Note(text) for text in damage)
     if snapshot is not None:
+        refuse_other_run(snapshot, job, folder)
         yield from (Note(text) for text in differences(snapshot, job.machine))
-        state.restore(snapshot)
+        try:
+            state.restore(snapshot)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            what = f"the newest checkpoint of {plain(folder.path)} is not one of this run: {plain(error)[:200]}"
+            raise WeightsError(what, "begin a new run") from error
     folder.status("running", step=state.step, steps=job.settings.steps)
     folder.journal("begin", step=state.step, machine=job.machine.fingerprint(), lines=dict(job.lines()))
     yield Begin(job, folder.path, state.step)
@@ -153,6 +170,7 @@ def save(job: Job, folder: RunFolder, state: State) -> None:
     """Keep what resume needs, and the model files as they are now."""
     snapshot = state.snapshot()
     snapshot.values["machine"] = job.machine.fingerprint()
+    snapshot.values["run"] = job.card.run
     checkpoint.save(folder.checkpoints, snapshot)
     for name, row, tensors in (
         ("best", state.best, state.best_weights),
@@ -188,6 +206,7 @@ def conclude(job: Job, folder: RunFolder, state: State) -> dict[str, Any]:
 
 def differences(snapshot: checkpoint.Snapshot, machine: Machine) -> list[str]:
     """Why a resumed run may not end with the very same bits."""
-    before, now = snapshot.values.get("machine", {}), machine.fingerprint()
+    before, now = snapshot.values.get("machine"), machine.fingerprint()
+    before = before if isinstance(before, dict) else {}
     changed = [f"{name} {before.get(name)} -> {now[name]}" for name in now if before.get(name) != now[name]]
     return [f"not exact to the bit from here: {', '.join(changed)}"] if changed else []

@@ -314,3 +314,22 @@ def test_our_own_model_file_is_not_imported_again(run: Path, tmp_path: Path) -> 
     """Its classes and its preprocessing would be lost."""
     with pytest.raises(UsageError, match="model file already"):
         resnetkit.api.import_weights(run / "best.safetensors", "resnet20", tmp_path / "new.safetensors")
+
+
+def test_a_path_that_cannot_be_looked_at_is_a_row_with_an_error(split: Path, model: Classifier) -> None:
+    answers = model.predict([split / "val/red/red_100.png", "x" * 300, ""])
+    assert [bool(answer.error) for answer in answers] == [False, True, True]
+
+
+def test_answers_that_overflow_are_refused(split: Path, model: Classifier) -> None:
+    import torch
+
+    from resnetkit.model import ResNet
+
+    broken = Classifier(model.card, ResNet(model.card.plan), model.machine)
+    with torch.no_grad():
+        list(broken.model.parameters())[-2].fill_(3e38)
+    with pytest.raises(WeightsError, match="not finite"):
+        broken.predict(split / "val")
+    with pytest.raises(WeightsError, match="not finite"):
+        broken.evaluate(split)

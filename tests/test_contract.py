@@ -177,7 +177,7 @@ def test_one_note_names_the_odd_one_out(world: Path, capfd: pytest.CaptureFixtur
     assert "odd.gif" in (world / "out" / "split.csv").read_text()
 
 
-@pytest.mark.parametrize("rate", ["1000", "1e20"])
+@pytest.mark.parametrize("rate", ["1000", "1e6"])
 def test_a_lost_run_ends_with_six_and_never_has_a_best(
     world: Path, capfd: pytest.CaptureFixture[str], rate: str
 ) -> None:

@@ -246,3 +246,24 @@ def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a folder"):
         list(resuming(tmp_path / "nothing"))
     assert os.listdir(tmp_path) == []
+
+
+def test_a_kill_after_the_last_checkpoint_leaves_nothing_stale(data: Path, whole: Path, tmp_path: Path) -> None:
+    """The run is over, but its model files were not yet written: a resume writes them."""
+    out = tmp_path / "run"
+    list(training(Run(data=str(data), out=str(out), **SETTINGS)))
+    stale = (out / "checkpoints").parent / "best.safetensors"
+    stale.unlink()
+    (out / "last.safetensors").write_bytes(b"")
+    list(resuming(out))
+    assert differing(out, whole) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("lr", 0.5), ("optimizer", "adamw"), ("seed", 9), ("model", "resnet32")])
+def test_a_run_whose_settings_were_changed_is_refused(data: Path, tmp_path: Path, name: str, value: object) -> None:
+    out = killed(data, tmp_path / "run", "step", 3)
+    document = json.loads((out / "run.json").read_bytes())
+    document["settings"][name] = value
+    (out / "run.json").write_text(json.dumps(document))
+    with pytest.raises((UsageError, DataError)):
+        list(resuming(out))

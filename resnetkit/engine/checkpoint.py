@@ -63,7 +63,7 @@ def newest(folder: Path) -> tuple[Snapshot | None, list[str]]:
     for path in found(folder):
         try:
             return load(path), notes
-        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, safetensors.SafetensorError) as error:
             aside = folder / "quarantine" / path.name
             aside.parent.mkdir(exist_ok=True)
             shutil.rmtree(aside, ignore_errors=True)

@@ -120,8 +120,8 @@ def best_precision(device: torch.device) -> str:
 def threads(macs: float) -> Iterator[None]:
     """One computing thread for a step of few multiply-adds: two would wait for each other longer than they work.
 
-    resnet20 on 64 digits of 8x8 has 0.2 billion and trains about three times as fast in one thread; on 128 pictures of 32x32
-    it has 5 billion and trains 1.6 times as fast in two.
+    resnet20 on 64 digits of 8x8 has 0.2 billion and trains about three times as fast in one thread; on 128 pictures of
+    32x32 it has 5 billion and trains 1.6 times as fast in two.
     """
     before = torch.get_num_threads()
     if macs < FEW:

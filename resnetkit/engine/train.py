@@ -17,7 +17,7 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
 from resnetkit.engine.optim import clip, lr_at, optimizer
 from resnetkit.engine.stop import Stop
-from resnetkit.errors import DivergedError, some
+from resnetkit.errors import DataError, DivergedError, some
 from resnetkit.resolve import Settings
 
 T = TypeVar("T")
@@ -199,6 +199,9 @@ def fit(
     saved, pause = time.monotonic(), settings.run.save_every
     if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
         yield epoch
+    if state.step == settings.steps:  # stopped or killed after the last step: what it left may be older
+        yield Save(last=True)
+        return
     for tick in train(state, batches, settings, machine, train_set.names):
         yield tick
         if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
@@ -223,6 +226,12 @@ def score(
     answers = join(until(stop, answer(state.model, val_set, exact, workers)))
     if stop:
         return None
+    if answers.errors:
+        reasons = some(why for _, why in answers.errors)
+        raise DataError(
+            f"{len(answers.errors)} validation pictures cannot be read any more: {reasons}",
+            "put them back as they were, and resume the run",
+        )
     row = epoch_row(state, settings, answers)
     lost = [name for name, value in state.model.state_dict().items() if not value.isfinite().all()]
     if lost or not math.isfinite(row["val_loss"]):

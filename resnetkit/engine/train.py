@@ -46,9 +46,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Save:
-    """Now is the time to keep a snapshot; ``last`` when the run ends here."""
-
-    last: bool
+    """Now is the time to keep a snapshot."""
 
 
 @dataclass
@@ -200,7 +198,7 @@ def fit(
     if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
         yield epoch
     if state.step == settings.steps:  # stopped or killed after the last step: what it left may be older
-        yield Save(last=True)
+        yield Save()
         return
     for tick in train(state, batches, settings, machine, train_set.names):
         yield tick
@@ -209,7 +207,7 @@ def fit(
         last = bool(stop) or state.step == settings.steps
         if last or time.monotonic() - saved >= pause:
             before = time.monotonic()
-            yield Save(last)
+            yield Save()
             saved = time.monotonic()
             if pause:  # else every step is wanted; saving may cost a twentieth of the time
                 pause = max(pause, 20 * (saved - before))

@@ -64,6 +64,8 @@ def import_weights(
     """
     if modelfile.is_ours(Path(source)):
         raise UsageError(f"{plain(source)} is a model file already", "use it as it is, or copy it")
+    if os.path.isfile(out) and not modelfile.is_ours(Path(out)):
+        raise UsageError(f"{plain(out)} is there and is not a model file", "name another file to write")
     notes: list[str] = []
     state = foreign.read_foreign(Path(source), notes)
     card, said = assume(state, model, what=str(source), classes=classes, mean=mean, std=std, size=size, crop=crop)

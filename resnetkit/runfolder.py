@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def quarantine(self) -> Path:
+        """Where damaged checkpoints are put."""
+        return self.checkpoints / "quarantine"
+
+    @property
     def start(self) -> Path:
         """The network as it began, where it began from somebody's weights."""
         return self.path / "start.safetensors"

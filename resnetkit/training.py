@@ -14,7 +14,7 @@ from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
-from resnetkit.engine.stop import Stop, Stopped, listening
+from resnetkit.engine.stop import Stop, Stopped, listening, until
 from resnetkit.engine.train import Epoch, Save, State, Tick, fit
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.evaluation import Evaluation
@@ -59,10 +59,10 @@ def training(run: Run, given: frozenset[str] = frozenset(), *, watch: Watch | No
     job = prepare(run, given, watch=watch)
     folder = RunFolder.create(run.out, job.settings.model)
     with folder.locked(), threads(job.step_macs):
-        files.write_text(folder.settings, runs.dumps(run, given))
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
             modelfile.save(folder.start, job.model.state_dict(), job.card)
+        files.write_text(folder.settings, runs.dumps(run, given))  # last: with it the folder can be resumed
         yield from work(job, folder)
 
 
@@ -117,6 +117,11 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
     state = State.start(job.model, job.settings, job.machine)
     snapshot, damage = checkpoint.newest(folder.checkpoints)
     yield from (Note(text) for text in damage)
+    if snapshot is None and folder.quarantine.exists():
+        raise WeightsError(
+            f"{plain(folder.path)} has no checkpoint that is whole; the damaged ones are in {plain(folder.quarantine)}",
+            f"begin a new run: resnet train --run {plain(folder.settings)}",
+        )
     if snapshot is not None:
         refuse_other_run(snapshot, job, folder)
         yield from (Note(text) for text in differences(snapshot, job.machine))
@@ -131,13 +136,13 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
     try:
         with listening() as stop:
             yield from steps(job, folder, state, stop)
-        if stop and (state.step < job.settings.steps or state.unscored(job.settings)):
+            metrics = None if stop else conclude(job, folder, state, stop)
+        if metrics is None:
             raise Stopped(
                 f"stopped by {stop.reason} after step {state.step} of {job.settings.steps}; everything is saved",
                 f"resnet train --resume {plain(folder.path)}",
                 stop.code,
             )
-        metrics = conclude(job, folder, state)
     except BaseException as error:
         status = "stopped" if isinstance(error, Stopped | GeneratorExit) else "failed"
         known = (
@@ -187,15 +192,17 @@ def last_row(state: State) -> Any:
     return state.history[-1] if state.history and state.history[-1]["step"] == state.step else None
 
 
-def conclude(job: Job, folder: RunFolder, state: State) -> dict[str, Any]:
-    """Measure the best network once more on validation, and once on test if there is one."""
+def conclude(job: Job, folder: RunFolder, state: State, stop: Stop) -> dict[str, Any] | None:
+    """Measure the best network on test, where there is one, else on validation. None where a stop came first."""
     best = state.best
     assert best is not None  # a run has at least one epoch
     job.model.load_state_dict(state.best_weights)
     split = "test" if "test" in job.sets else "val"
     part = job.parts[split]
     exact = Machine(job.machine.device, "fp32")
-    answers = join(answer(job.model, job.sets[split], exact, job.workers))
+    answers = join(until(stop, answer(job.model, job.sets[split], exact, job.workers)))
+    if stop:
+        return None
     labels = tuple(int(label) for label in part.labels)
     evaluation = Evaluation(split, job.settings.classes, part.names, labels, answers)
     more = {"epoch": best["epoch"], "val_accuracy": best["val_accuracy"], "val_loss": best["val_loss"]}

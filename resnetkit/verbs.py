@@ -297,8 +297,6 @@ def import_weights(asked: Namespace, out: TextIO) -> int:
     for name in ("model", "out"):
         if getattr(asked, name) is None:
             raise UsageError(f"resnet import needs --{name}", f"write: resnet import {VERBS['import'].usage}")
-    if os.path.exists(asked.out) and os.path.exists(asked.src) and os.path.samefile(asked.out, asked.src):
-        raise UsageError(f"--out {plain(asked.out)} is the file that is read", "name another file")
     network = Run(model=asked.model).model  # which refuses unknown names
     classes = None if asked.classes is None else class_names(asked.classes)
     mean, std = numbers("--mean", asked.mean, 0, 1), numbers("--std", asked.std, 1e-6, 10)

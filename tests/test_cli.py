@@ -428,12 +428,13 @@ def test_lines_of_a_list(tmp_path: Path) -> None:
         arguments.lines_of(str(file), "--from")
 
 
-def test_import_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
-    file = tmp_path / "w.safetensors"
-    file.write_bytes(b"weights")
-    answer = resnet("import", file, "--model", "resnet20", "--out", os.path.relpath(file, ROOT), cwd=ROOT)
-    refused(answer, 2, "is the file that is read")
-    assert file.read_bytes() == b"weights"
+@pytest.mark.parametrize("target", ["w.safetensors", "letter.txt"])
+def test_import_writes_over_nothing_but_model_files(tmp_path: Path, target: str) -> None:
+    for name in ("w.safetensors", "letter.txt"):
+        (tmp_path / name).write_bytes(b"weights")
+    answer = resnet("import", "w.safetensors", "--model", "resnet20", "--out", target, cwd=tmp_path)
+    refused(answer, 2, f"{target} is there and is not a model file")
+    assert (tmp_path / target).read_bytes() == b"weights"
 
 
 # The doctor

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ import torch
 from samples import folder, idx_bytes
 
 from resnetkit.engine import checkpoint
-from resnetkit.errors import DataError, UsageError
+from resnetkit.engine.evaluate import Answers, answer
+from resnetkit.engine.stop import Stopped
+from resnetkit.errors import DataError, UsageError, WeightsError
 from resnetkit.run import Run
 from resnetkit.training import Done, resuming, training
 
@@ -170,6 +173,28 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(
     assert differing(out, whole) == []
 
 
+def test_without_any_whole_checkpoint_nothing_starts_over_in_silence(data: Path, tmp_path: Path) -> None:
+    out = killed(data, tmp_path / "run", "step", 9)
+    for path in checkpoint.found(out / "checkpoints"):
+        (path / "values.json").write_bytes(b"")
+    for _ in range(2):  # the second time, too, though the damaged ones are put aside by then
+        with pytest.raises(WeightsError, match="no checkpoint that is whole"):
+            list(resuming(out))
+
+
+def test_a_folder_is_a_run_only_once_all_it_begins_with_is_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnetkit.training.write_split", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(training(Run(data=str(data), out=str(tmp_path / "run"), **SETTINGS)))
+    with pytest.raises(UsageError, match="holds no run"):
+        list(resuming(tmp_path / "run"))
+
+
 def test_the_scaler_of_fp16_is_part_of_the_state() -> None:
     from resnetkit.engine.train import State
 
@@ -197,6 +222,26 @@ def test_a_signal_saves_and_ends_politely(data: Path, whole: Path, tmp_path: Pat
     assert child.returncode == {signal.SIGTERM: 75, signal.SIGINT: 130}[number]
     assert json.loads((out / "status.json").read_bytes())["status"] == "stopped"
     assert checkpoint.found(out / "checkpoints")[0].name == "step-000000008"
+    list(resuming(out))
+    assert differing(out, whole) == []
+
+
+def test_a_signal_during_the_final_measurement_stops_politely(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(*arguments: Any) -> Iterator[Answers]:
+        for some in answer(*arguments):
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield some
+
+    out = tmp_path / "run"
+    monkeypatch.setattr("resnetkit.training.answer", signalled)
+    with pytest.raises(Stopped) as stopped:
+        list(training(Run(data=str(data), out=str(out), **SETTINGS)))
+    monkeypatch.undo()
+    assert stopped.value.code == 75
+    assert json.loads((out / "status.json").read_bytes())["status"] == "stopped"
+    assert not (out / "metrics.json").exists()
     list(resuming(out))
     assert differing(out, whole) == []
 

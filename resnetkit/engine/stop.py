@@ -2,12 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from resnetkit.errors import KitError
 
+T = TypeVar("T")
 SIGNALS = {signal.SIGINT: ("Ctrl-C", 130), signal.SIGTERM: ("SIGTERM", 75)}
 
 
@@ -58,3 +60,11 @@ def listening() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def until(stop: Stop, items: Iterable[T]) -> Iterator[T]:
+    """``items`` up to the first one after which somebody asked for an end."""
+    for item in items:
+        yield item
+        if stop:
+            return

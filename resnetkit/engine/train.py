@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,10 @@ from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
 from resnetkit.engine.optim import clip, lr_at, optimizer
-from resnetkit.engine.stop import Stop
+from resnetkit.engine.stop import Stop, until
 from resnetkit.errors import DataError, DivergedError, some
 from resnetkit.resolve import Settings
 
-T = TypeVar("T")
 Row = dict[str, int | float]
 
 
@@ -260,10 +259,3 @@ def epoch_row(state: State, settings: Settings, answers: Answers) -> Row:
         "val_loss": answers.loss,
         "val_accuracy": answers.accuracy,
     }
-
-
-def until(stop: Stop, items: Iterable[T]) -> Iterator[T]:
-    for item in items:
-        yield item
-        if stop:
-            return

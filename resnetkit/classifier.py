@@ -18,7 +18,7 @@ from resnetkit import metrics, modelfile
 from resnetkit.data.batches import examples
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS, decode
 from resnetkit.data.parts import Part, Source, subset
-from resnetkit.data.sources import open_source
+from resnetkit.data.sources import Columns, open_source
 from resnetkit.data.split import Row, carve, read_split
 from resnetkit.data.survey import data_hash, digest_of
 from resnetkit.engine.device import Machine, choose
@@ -111,18 +111,24 @@ class Classifier:
         *,
         workers: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        columns: Columns | None = None,
         watch: Callable[[int, int], None] | None = None,
     ) -> Evaluation:
         """Every picture of one part of ``data``: ``split``, else test, else val.
 
+        ``columns`` says which column of a list holds what, where it is not as in training.
         ``watch`` is told how many of how many pictures are done. Raises DataError where the part is not to be had.
         """
         try:
-            source = open_source(str(data), max_pixels=max_pixels, classes=self.classes)
+            source = open_source(
+                str(data), max_pixels=max_pixels, classes=self.classes, columns=columns or self._columns()
+            )
         except DataError as error:
             if "does not have" not in error.what or not all(name.isdecimal() for name in self.classes):
                 raise
             raise DataError(error.what, "name the classes of the model when it is imported: --classes") from error
+        if columns is not None and source.kind != "list":
+            raise UsageError(f"{plain(data)} is not a list, and has no columns", "leave the columns out")
         name, part = self._part(source, split)
         pictures = examples(part, self.card.preprocess)
         parts, done = [], 0
@@ -164,7 +170,12 @@ class Classifier:
             return wanted, parts[wanted]
         assert whole is not None
         train, val = carve(
-            whole.names, whole.labels, source.classes, share=self.card.data["val_share"], seed=self.card.data["seed"]
+            whole.names,
+            whole.labels,
+            source.classes,
+            share=self.card.data["val_share"],
+            seed=self.card.data["seed"],
+            groups=whole.groups,
         )
         return wanted, subset(whole, train if wanted == "train" else val)
 
@@ -184,6 +195,11 @@ class Classifier:
         """Which pictures the model was trained with, where its run folder is at hand."""
         path = self.folder / "split.csv" if self.folder else None
         return read_split(path) if path and path.is_file() else []
+
+    def _columns(self) -> Columns:
+        """What the columns of the list were called that the model was trained with, if it was one."""
+        names = {name: self.card.run.get(f"{name}_column") for name in ("image", "label", "part", "group")}
+        return Columns(**names, must=False)
 
     def _trained_on(self, source: Source) -> bool:
         """Whether this is the very data that the model's validation part was carved from."""

@@ -19,7 +19,7 @@ from resnetkit.assumptions import assume
 from resnetkit.classifier import usual_workers
 from resnetkit.data.batches import Examples, eval_batches, examples
 from resnetkit.data.parts import Part, PartName, Source, subset
-from resnetkit.data.sources import open_source
+from resnetkit.data.sources import Columns, open_source
 from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
 from resnetkit.engine.device import Machine, choose
@@ -100,7 +100,8 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     """
     runs.refuse_idle(run, given)
     machine = choose(run.device, run.precision)
-    source = open_source(run.data, max_pixels=run.max_pixels)
+    columns = Columns(image=run.image_column, label=run.label_column, part=run.part_column, group=run.group_column)
+    source = open_source(run.data, max_pixels=run.max_pixels, columns=columns)
     workers = usual_workers(run.workers)
     begun = read_weights(run, start)
     seen = survey(source, workers, progress=watch)
@@ -174,7 +175,9 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
     if has_val:
         places["train"] = whole, everything
     else:
-        train, val = carve(part.names, part.labels, source.classes, share=run.val_share, seed=run.seed)
+        train, val = carve(
+            part.names, part.labels, source.classes, share=run.val_share, seed=run.seed, groups=part.groups
+        )
         places |= {"train": (whole, train), "val": (whole, val)}
     for name in ("val", "test"):
         if name in source.parts:
@@ -186,6 +189,7 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         channels=source.channels,
         has_val=has_val,
         arrays=source.arrays,
+        listed=source.kind == "list",
     )
     return facts, places
 

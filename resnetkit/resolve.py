@@ -16,6 +16,7 @@ Crop = Literal["resized", "pad", "none"]
 SMALL = 64  # pixels: pictures all of one size up to this keep it
 ENOUGH_STEPS = 3000  # of training from nothing: below this the networks here are visibly not done
 ENOUGH_EPOCHS = 30
+COLUMNS = ("image_column", "label_column", "part_column", "group_column")
 MOST_EPOCHS = 200  # of little data: more looks at the same pictures stop helping
 
 
@@ -29,6 +30,7 @@ class Facts:
     channels: int  # stored: 1 for arrays of grey pictures, else 3
     has_val: bool  # the data brings its own validation part
     arrays: bool  # bare arrays, which no decoder has to read
+    listed: bool = False  # the pictures are named in a list, whose columns have to be told apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "val_share": facts.has_val and "the data brings its own validation part",
         "zero_init": run.weights != "none" and "the weights are given",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
+        **dict.fromkeys(COLUMNS, not facts.listed and "the data is not a list of pictures"),
         "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
     }
     for name, why in idle.items():

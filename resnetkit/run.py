@@ -27,7 +27,7 @@ LARGEST_FILE = 1 << 20  # bytes of a run.json; ours have two thousand
 class Run:
     """One training run. Equal runs on equal machines train equal networks."""
 
-    data: str = ""  # a folder of class folders, IDX or parquet files, or digits
+    data: str = ""  # a folder of class folders, a CSV list, IDX or parquet files, or digits
     model: str = "resnet18"  # which network: resnet models lists them
     out: str | None = None  # folder of this run (auto: a new one under runs/)
 
@@ -35,6 +35,11 @@ class Run:
     resize: Literal["crop", "letterbox", "stretch"] = "crop"  # how a picture becomes square: cut, bordered or bent
     val_share: float = 0.1  # share of the training pictures kept for validation, where there is no val folder
     max_pixels: int = 50_000_000  # largest picture that is decoded
+
+    image_column: str | None = None  # of a list: the paths of the pictures (auto: by its name)
+    label_column: str | None = None  # of a list: the classes (auto: by its name)
+    part_column: str | None = None  # of a list: train, val or test (auto: by its name, if there is one)
+    group_column: str | None = None  # of a list: pictures of one group, such as a patient, are never parted (none: no)
 
     epochs: int | None = None  # passes over the training pictures (auto: enough for the data)
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
@@ -78,7 +83,7 @@ class Run:
 
 
 HINTS = typing.get_type_hints(Run)
-OFF = {"clip"}  # where None means "not done"; elsewhere it means "decided for you"
+OFF = {"clip", "group_column"}  # where None means "not done"; elsewhere it means "decided for you"
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "size": ((">=", 8), ("<=", 4096)),
@@ -133,6 +138,10 @@ ALIASES = {
     "seed": "random-seed random-state manual-seed",
     "val_share": "val-split val-pct valid-pct validation-split train-val-split val-ratio val-fraction",
     "zero_init": "zero-init-residual zero-init-last zero-gamma",
+    "image_column": "image-col path-column path-col filename-column x-col input-key",
+    "label_column": "label-col target-column target-col class-column y-col target-key",
+    "part_column": "split-column split-col set-column",
+    "group_column": "group-col groups patient-column",
     "flip": "hflip fliplr horizontal-flip",
     "crop_scale": "scale min-scale",
     "resume": "continue",

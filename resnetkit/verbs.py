@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ANYTHING = re.compile(".*", re.DOTALL)  # a class may be called anything
 UNREADABLE = 3  # exit code: the answers are complete but for pictures that could not be read
+COLUMNS = ("image_column", "label_column", "part_column")  # of a list, as Run has them
 LARGEST_STDIN = 1 << 29  # bytes; no picture that is decoded has so many
 
 
@@ -175,6 +176,7 @@ def eval_flags(parser: Parser) -> None:
     parser.word("data", "what resnet train takes, with the classes of the model")
     parser.flag("split", "train, val or test [test, else val]", "PART")
     parser.flag("out", "folder for metrics, predictions and the confusion matrix [a new one under runs/]", "DIR")
+    parser.settings(COLUMNS)
     answer_flags(parser)
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
@@ -190,11 +192,14 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     machine, workers = machine_asked(asked)
 
     from resnetkit import api, runfolder
+    from resnetkit.data.lists import Columns
     from resnetkit.report import progress, results, tables
 
     runfolder.check_out(asked.out)
     model, watch = api.load(asked.model, **machine), progress.counting("evaluated")
-    evaluation = model.evaluate(asked.data, split, workers=workers, watch=watch)
+    named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in COLUMNS}
+    columns = Columns(**named) if named else None
+    evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch)
     for note in evaluation.notes:
         print(f"note: {plain(note)}", file=sys.stderr)
     try:

@@ -20,7 +20,7 @@ ROOMS = """
     spec zoo plan cost describe run
     init model
     data.headers data.decode data.preprocess data.parts
-    data.idx data.folders data.parquet data.digits data.sources
+    data.idx data.folders data.lists data.parquet data.digits data.sources
     data.split data.survey data.augment data.batches
     modelfile foreign weights assumptions
     metrics resolve

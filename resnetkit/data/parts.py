@@ -25,6 +25,7 @@ class Part:
     labels: NDArray[np.int64]  # (n,) places in the list of classes
     read: Callable[[int], Picture]
     encoded: Callable[[int], bytes]  # the picture as it is stored, for hashing
+    groups: tuple[str, ...] | None = None  # pictures of one group, such as a patient, belong to one side of a split
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Source:
     """A place that pictures come from, with every label checked against one list of classes."""
 
     location: str
-    kind: Literal["folder", "idx", "parquet", "digits"]
+    kind: Literal["folder", "idx", "parquet", "list", "digits"]
     classes: tuple[str, ...]
     parts: dict[PartName, Part]
     arrays: bool  # bare grey arrays, with no file format around them
@@ -52,6 +53,7 @@ def subset(part: Part, index: NDArray[np.int64]) -> Part:
         part.labels[index],
         lambda i: part.read(chosen[i]),
         lambda i: part.encoded(chosen[i]),
+        None if part.groups is None else tuple(part.groups[i] for i in chosen),
     )
 
 

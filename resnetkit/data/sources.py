@@ -1,4 +1,4 @@
-"""Where pictures come from: a folder, IDX or parquet files, or the digits that are always at hand."""
+"""Where pictures come from: a folder, a list, IDX or parquet files, or the digits that are always at hand."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +8,24 @@ from resnetkit.data.digits import open_digits
 from resnetkit.data.folders import LAYOUT, entries, open_folder
 from resnetkit.data.idx import FILE as IDX_FILE
 from resnetkit.data.idx import open_idx
+from resnetkit.data.lists import SUFFIXES as LISTS
+from resnetkit.data.lists import Columns, list_files, open_list
 from resnetkit.data.parquet import open_parquet, parquet_files
 from resnetkit.data.parts import Part, PartName, Source
 from resnetkit.errors import DataError, nearest, plain
 
-__all__ = ["KNOWN", "Part", "PartName", "Source", "open_source"]
+__all__ = ["KNOWN", "Columns", "Part", "PartName", "Source", "open_source"]
 
 KNOWN = ("digits",)  # data sets with a name of their own
 
 
-def open_source(data: str | Path, *, max_pixels: int = MAX_PIXELS, classes: Sequence[str] | None = None) -> Source:
+def open_source(
+    data: str | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    classes: Sequence[str] | None = None,
+    columns: Columns = Columns(),  # noqa: B008 (a frozen value)
+) -> Source:
     """Find the pictures and their labels; none is decoded yet.
 
     The classes are those of train, in order, or the ones given, such as a model's: then train is not needed.
@@ -32,28 +40,34 @@ def open_source(data: str | Path, *, max_pixels: int = MAX_PIXELS, classes: Sequ
         if not path.exists():
             raise DataError(*missing(path))
         if path.is_file():
-            return open_file(path, classes, max_pixels)
+            return open_file(path, classes, max_pixels, columns)
         if not path.is_dir():
             raise DataError(f"{plain(path)} is neither a file nor a folder", f"lay the pictures out as {LAYOUT}")
-        return open_directory(path, classes, max_pixels)
+        return open_directory(path, classes, max_pixels, columns)
     except OSError as error:
         raise DataError(f"{plain(path)} cannot be read: {error.strerror}", "name a folder that can be read") from error
 
 
-def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int) -> Source:
+def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
     idx = any(IDX_FILE.fullmatch(entry.name) for entry in path.iterdir())
     parquet = bool(parquet_files(path))
     folder = (path / "train").is_dir()
-    if idx + parquet + folder > 1:
-        kinds = [name for name, there in (("IDX", idx), ("parquet", parquet), ("a train folder", folder)) if there]
+    lists = bool(list_files(path))
+    there = {"IDX": idx, "parquet": parquet, "a train folder": folder, "lists of pictures": lists}
+    if sum(there.values()) > 1:
+        kinds = [name for name, is_there in there.items() if is_there]
         raise DataError(f"{plain(path)} holds {' and '.join(kinds)}", "keep one of them there")
     if idx:
         return open_idx(path, classes)
+    if lists:
+        return open_list(path, classes, max_pixels, columns)
     return open_parquet(path, classes, max_pixels) if parquet else open_folder(path, classes, max_pixels)
 
 
-def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int) -> Source:
+def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
     suffix = path.suffix.lower()
+    if suffix in LISTS:
+        return open_list(path, classes, max_pixels, columns)
     if suffix == ".parquet":
         return open_parquet(path, classes, max_pixels)
     if IDX_FILE.fullmatch(path.name):

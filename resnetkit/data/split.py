@@ -28,13 +28,22 @@ class Row(NamedTuple):
 
 
 def carve(
-    names: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, share: float, seed: int
+    names: Sequence[str],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    share: float,
+    seed: int,
+    groups: Sequence[str] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of the pictures to train on and of those held out, both ascending.
 
     Of each class the same share, at least one picture and never all, is held out: those with the lowest
-    number at the address (seed, class, name). The order of the pictures does not matter.
+    number at the address (seed, class, name). The order of the pictures does not matter. With ``groups``
+    whole groups are held out, and the shares are only about that.
     """
+    if groups is not None:
+        return carve_groups(groups, labels, classes, share=share, seed=seed)
     counts = np.bincount(labels, minlength=len(classes))
     lonely = [name for name, count in zip(classes, counts, strict=True) if count == 1]
     if lonely:
@@ -50,6 +59,36 @@ def carve(
         held += sorted(keys, key=keys.__getitem__)[: held_out(len(places), share)]
     val = np.array(sorted(held), np.int64)
     return np.setdiff1d(np.arange(len(labels), dtype=np.int64), val), val
+
+
+def carve_groups(
+    groups: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As carve, by whole groups: in the order of their addresses, each that brings the shares nearer is held out.
+
+    No class loses all its pictures to one side, which takes two groups of each: DataError where there are not.
+    """
+    names, member = np.unique(np.array(groups, object), return_inverse=True)
+    table = np.zeros((len(names), len(classes)), np.int64)  # pictures of each group by class
+    np.add.at(table, (member, labels), 1)
+    lonely = [name for name, count in zip(classes, (table > 0).sum(0), strict=True) if count == 1]
+    if lonely:
+        raise DataError(f"all pictures of {some(lonely)} are in one group", "add groups, or make a val part")
+    counts = table.sum(0)
+    wanted = np.array([held_out(int(count), share) for count in counts])
+    held, chosen = np.zeros(len(classes), np.int64), np.zeros(len(names), bool)
+    order = sorted(range(len(names)), key=lambda i: (dice.address(seed, "val group", ascii(names[i])), names[i]))
+    for needed in (False, True):  # first for the shares, then for classes that no chosen group has
+        for i in order:
+            after, here = held + table[i], table[i] > 0
+            nearer = np.abs(wanted - after).sum() < np.abs(wanted - held).sum()
+            helps = bool((held[here] == 0).any()) if needed else nearer
+            if not chosen[i] and helps and (after[here] < counts[here]).all():
+                chosen[i], held = True, after
+    missing = [name for name, got, count in zip(classes, held, counts, strict=True) if count and not got]
+    if missing:
+        raise DataError(f"no group with {some(missing)} can be held out to validate with", "make a val part")
+    return np.flatnonzero(~chosen[member]), np.flatnonzero(chosen[member])
 
 
 def held_out(count: int, share: float) -> int:

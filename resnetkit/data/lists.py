@@ -1,0 +1,225 @@
+"""Pictures named in a list: CSV or TSV with a column of paths and one of classes, and others of parts and groups."""
+
+import codecs
+import csv
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetkit.data.decode import Picture, decode, read_file
+from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree
+from resnetkit.errors import DataError, nearest, plain, some
+
+SUFFIXES = (".csv", ".tsv")
+LIMIT = 1 << 28  # bytes of one list
+# What a column is often called; the words after the English ones are Chinese for the same.
+IMAGE: tuple[str, ...] = (
+    "image",
+    "img",
+    "path",
+    "file",
+    "filename",
+    "filepath",
+    "imagepath",
+    "imgpath",
+    "picture",
+    "\u56fe\u7247",
+)
+IMAGE += ("\u56fe\u50cf", "\u8def\u5f84", "\u6587\u4ef6", "\u6587\u4ef6\u540d", "\u56fe\u7247\u8def\u5f84")
+LABEL: tuple[str, ...] = (
+    "label",
+    "class",
+    "target",
+    "category",
+    "classname",
+    "labelname",
+    "\u6807\u7b7e",
+    "\u7c7b\u522b",
+)
+PART: tuple[str, ...] = ("split", "part", "set", "subset", "\u5212\u5206")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which column says what; those left open are found by their names. Groups are kept only where asked for."""
+
+    image: str | None = None
+    label: str | None = None
+    part: str | None = None
+    group: str | None = None
+    must: bool = True  # whether a list without a column of that name is refused; else it counts as left open
+
+    def within(self, header: list[str]) -> "Columns":
+        """The columns that can be asked of this list."""
+        if self.must:
+            return self
+        kept = {name: word for name in ("image", "label", "part", "group") if (word := getattr(self, name)) in header}
+        return Columns(**kept)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a list says of one picture."""
+
+    image: str
+    label: str
+    part: PartName
+    group: str | None
+
+
+def list_files(root: Path) -> dict[PartName, Path]:
+    """The lists of a folder that are named after parts, such as train.csv; a list alone is all there is."""
+    if root.is_file():
+        return {"all": root}
+    files: dict[PartName, Path] = {}
+    for path in sorted(path for path in root.iterdir() if path.suffix.lower() in SUFFIXES):
+        part = PART_NAMES.get(path.stem.lower())
+        if part in files:
+            raise DataError(f"{plain(root)} has both {files[part].name} and {path.name}", "remove one of them")
+        if part is not None:
+            files[part] = path
+    return {part: files[part] for part in ORDER if part in files}
+
+
+def open_list(root: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
+    """Find every picture that the lists name, as seen from their folder; nothing is decoded yet."""
+    base = root.parent if root.is_file() else root
+    lines: dict[PartName, list[Line]] = {}
+    for part, path in list_files(root).items():
+        for line in read_list(path, part, columns):
+            lines.setdefault(line.part, []).append(line)
+    lines = {part: lines[part] for part in ORDER if part in lines}
+    if not lines:
+        raise DataError(f"{plain(root)} names no pictures", "add a line for each picture")
+    refuse_all_missing(root, base, lines)
+    found = {part: [line.label for line in of] for part, of in lines.items()}
+    names, labels = agree(plain(root), found, classes, ordered)
+    parts = {part: as_part(part, base, of, labels[part], max_pixels) for part, of in lines.items()}
+    return Source(plain(root), "list", names, parts, False)
+
+
+def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
+    """The lines of one list; DataError names the line that is wrong."""
+    rows = table(path)
+    number, header = next(rows, (1, []))
+    places = {word: i for i, word in enumerate(header)}
+    if len(places) < len(header):
+        raise DataError(f"{plain(path)}: line {number} names a column twice", "give every column its own name")
+    columns = columns.within(header)
+    image = place(path, header, columns.image, IMAGE, "image")
+    label = place(path, header, columns.label, LABEL, "label")
+    group = None if columns.group is None else place(path, header, columns.group, (), "group")
+    side = None
+    if columns.part is not None or (part == "all" and any(known(word, PART) for word in header)):
+        if part != "all":
+            raise DataError(f"{plain(path)} is the list of {part} already", "leave --part-column out")
+        side = place(path, header, columns.part, PART, "part")
+    seen: dict[tuple[PartName, str], int] = {}
+    for number, cells in rows:
+        where = f"{plain(path)}: line {number}"
+        if len(cells) != len(header):
+            raise DataError(f"{where} has {len(cells)} cells, the first line {len(header)}", "mend that line")
+        wanted = {"image": image, "label": label, "part": side, "group": group}
+        empty = [what for what, i in wanted.items() if i is not None and not cells[i]]
+        if empty:
+            raise DataError(f"{where} has no {empty[0]}", "complete that line, or leave it out")
+        into = part if side is None else PART_NAMES.get(cells[side].lower())
+        if into is None:
+            raise DataError(f"{where} is of the part {plain(cells[side or 0])}", "write train, val or test")
+        line = Line(cells[image].replace("\\", "/"), cells[label], into, None if group is None else cells[group])
+        before = seen.setdefault((line.part, line.image), number)
+        if before != number:
+            raise DataError(f"{where} names {plain(line.image)} again, after line {before}", "keep one of the two")
+        yield line
+
+
+def table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a list with the number of their last line, without empty ones and blanks around cells."""
+    text = text_of(path)
+    first = text.lstrip().partition("\n")[0]
+    sign = "\t" if path.suffix.lower() == ".tsv" else max(",;\t|", key=first.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=sign, skipinitialspace=True, strict=True)
+    try:
+        for row in rows:
+            if any(cell.strip() for cell in row):
+                yield rows.line_num, [cell.strip() for cell in row]
+    except csv.Error as error:
+        raise DataError(f"{plain(path)}: line {rows.line_num}: {error}", "mend the quotes of that line") from error
+
+
+def text_of(path: Path) -> str:
+    """UTF-8 with or without its mark, UTF-16 with it as Excel writes it, or else GB 18030, which holds GBK."""
+    try:
+        size = path.stat().st_size
+        if size > LIMIT:
+            raise DataError(f"{plain(path)} has {size:,} bytes; a list may have {LIMIT:,}", "cut it into parts")
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{plain(path)} cannot be read: {error.strerror}", "name a list that can be read") from error
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    raise DataError(f"{plain(path)} is not text in UTF-8, UTF-16 or GBK", "save it as UTF-8")
+
+
+def place(path: Path, header: list[str], asked: str | None, words: tuple[str, ...], what: str) -> int:
+    """Which column of the list is the one ``asked`` for, or the only one that is called by one of the ``words``."""
+    flag = f"--{what}-column"
+    if asked is not None:
+        if asked not in header:
+            raise DataError(f"{plain(path)} has no column {plain(asked)}{nearest(asked, header)}", listed(header))
+        return header.index(asked)
+    likely = [i for i, word in enumerate(header) if known(word, words)]
+    if not likely:
+        raise DataError(f"{plain(path)}: no column of line 1 is known to be the {what}", f"{flag}: {listed(header)}")
+    if len(likely) > 1:
+        both = " and ".join(plain(header[i]) for i in likely)
+        raise DataError(f"{plain(path)}: {both} could each be the {what}", f"{flag} {plain(header[likely[0]])}")
+    return likely[0]
+
+
+def known(word: str, words: tuple[str, ...]) -> bool:
+    return "".join(c for c in word.lower() if c.isalnum()) in words
+
+
+def listed(header: list[str]) -> str:
+    return f"choose from its first line: {some(header, 20)}" if header else "write the names of the columns into line 1"
+
+
+def ordered(labels: Iterable[str]) -> list[str]:
+    """Classes that are numbers by size, others by name."""
+    names = set(labels)
+    return sorted(names, key=int) if all(name.isdecimal() and name.isascii() for name in names) else sorted(names)
+
+
+def refuse_all_missing(root: Path, base: Path, lines: dict[PartName, list[Line]]) -> None:
+    """Where none of the pictures is there, the paths begin elsewhere: that is one mistake, not many."""
+    names = [line.image for of in lines.values() for line in of]
+    if not any(os.path.lexists(base / name) for name in names):
+        raise DataError(
+            f"{plain(root)}: none of its {len(names):,} pictures is there: {some(names, 2)}",
+            f"write the paths as seen from {plain(base)}, the folder of the list",
+        )
+
+
+def as_part(part: PartName, base: Path, lines: list[Line], labels: NDArray[np.int64], max_pixels: int) -> Part:
+    names = tuple(line.image for line in lines)
+    groups = tuple(line.group for line in lines if line.group is not None) or None
+
+    def read(i: int) -> Picture:
+        return decode(base / names[i], names[i], max_pixels=max_pixels)
+
+    def encoded(i: int) -> bytes:
+        return read_file(base / names[i], names[i])
+
+    return Part(part, names, labels, read, encoded, groups)

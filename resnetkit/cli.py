@@ -15,7 +15,8 @@ from resnetkit import __version__, files
 from resnetkit.errors import KitError, ResourceError, UsageError, nearest, plain
 from resnetkit.flags import Parser
 from resnetkit.run import show
-from resnetkit.verbs import SYNONYMS, VERBS, say
+from resnetkit.verbs.table import SYNONYMS, VERBS
+from resnetkit.verbs.verb import say
 
 AGAIN = "run it again; a training that had begun goes on with resnet train --resume RUN"
 

@@ -9,14 +9,13 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
 from resnetkit.modelfile import Card
 from resnetkit.plan import Plan, lay_out, with_io
-from resnetkit.run import Run
+from resnetkit.run import COLUMNS, Run
 from resnetkit.zoo import ZOO, find
 
 Crop = Literal["resized", "pad", "none"]
 SMALL = 64  # pixels: pictures all of one size up to this keep it
 ENOUGH_STEPS = 3000  # of training from nothing: below this the networks here are visibly not done
 ENOUGH_EPOCHS = 30
-COLUMNS = ("image_column", "label_column", "part_column", "group_column")
 MOST_EPOCHS = 200  # of little data: more looks at the same pictures stop helping
 
 

@@ -83,6 +83,7 @@ class Run:
 
 
 HINTS = typing.get_type_hints(Run)
+COLUMNS = ("image_column", "label_column", "part_column", "group_column")  # of a list
 OFF = {"clip", "group_column"}  # where None means "not done"; elsewhere it means "decided for you"
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {

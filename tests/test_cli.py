@@ -13,11 +13,14 @@ import pytest
 from command import ROOT, environment, refused, resnet
 
 import resnetkit
-from resnetkit import arguments, cli, doctor, verbs
+from resnetkit import arguments, cli, doctor
 from resnetkit.errors import KitError, UsageError
 from resnetkit.flags import COMMON, Parser
 from resnetkit.run import HINTS, Run, dumps
-from resnetkit.verbs import VERBS, Verb
+from resnetkit.verbs.networks import doctor_flags
+from resnetkit.verbs.table import SYNONYMS, VERBS
+from resnetkit.verbs.training import refuse_beside_resume, requested
+from resnetkit.verbs.verb import Verb, say
 from resnetkit.zoo import ZOO
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs a Linux shell")
@@ -282,7 +285,7 @@ def test_every_error_ends_in_a_sentence(
     def fail(_asked: object, _out: object) -> int:
         raise error
 
-    monkeypatch.setitem(VERBS, "doctor", Verb("", "", verbs.doctor_flags, fail))
+    monkeypatch.setitem(VERBS, "doctor", Verb("", "", doctor_flags, fail))
     assert cli.main(["doctor"]) == code
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -309,10 +312,10 @@ def test_what_a_library_prints_is_no_part_of_the_answer(
 ) -> None:
     def chat(_asked: object, out: io.StringIO) -> int:
         print("a library says hello")
-        verbs.say(out, {"a": "\u4e2d"})
+        say(out, {"a": "\u4e2d"})
         return 3
 
-    monkeypatch.setitem(VERBS, "doctor", Verb("", "", verbs.doctor_flags, chat))  # type: ignore[arg-type]
+    monkeypatch.setitem(VERBS, "doctor", Verb("", "", doctor_flags, chat))  # type: ignore[arg-type]
     assert cli.main(["doctor"]) == 3
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {"a": "\u4e2d"}
@@ -333,7 +336,7 @@ def test_any_answer_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="gbk", errors="strict"))
     cli.steady_streams()
-    verbs.say(sys.stdout, "\u4e2d \U0001f600")
+    say(sys.stdout, "\u4e2d \U0001f600")
     sys.stdout.flush()
     assert raw.getvalue().decode("gbk") == "\u4e2d \\U0001f600" + os.linesep
 
@@ -342,7 +345,7 @@ def test_json_stays_json_on_any_terminal() -> None:
     for encoding in ("ascii", "gbk", "utf-8"):
         raw = io.BytesIO()
         out = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace")
-        verbs.say(out, {"path": "\u4e2d\U0001f600 caf\udce9"})
+        say(out, {"path": "\u4e2d\U0001f600 caf\udce9"})
         out.flush()
         assert json.loads(raw.getvalue().decode(encoding)) == {"path": "\u4e2d\U0001f600 caf\udce9"}
 
@@ -393,12 +396,10 @@ def test_a_full_disk_under_the_answer() -> None:
 def test_settings_of_a_file_are_given_and_flags_come_before_them(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     file.write_text(dumps(Run(data="digits", lr=0.2, epochs=3, seed=7, out="runs/a"), {"lr", "epochs", "out"}))
-    run, chosen = verbs.requested(parser_of("train").read(["--run", str(file), "--lr=0.4", "--no-flip"]))
+    run, chosen = requested(parser_of("train").read(["--run", str(file), "--lr=0.4", "--no-flip"]))
     assert run == Run(data="digits", lr=0.4, epochs=3, seed=7, flip=False)
     assert chosen == {"lr", "epochs", "flip"}
-    run, chosen = verbs.requested(
-        parser_of("train").read(["photos", "--run", str(file), "--epochs", "auto", "--steps", "9"])
-    )
+    run, chosen = requested(parser_of("train").read(["photos", "--run", str(file), "--epochs", "auto", "--steps", "9"]))
     assert run == Run(data="photos", lr=0.2, steps=9, seed=7)
     assert chosen == {"data", "lr", "epochs", "steps"}
 
@@ -407,11 +408,11 @@ def test_a_file_of_settings_needs_data_from_somewhere(tmp_path: Path) -> None:
     file = tmp_path / "run.json"
     file.write_text(dumps(Run(), set()))
     with pytest.raises(UsageError, match="needs DATA"):
-        verbs.requested(parser_of("train").read(["--run", str(file)]))
+        requested(parser_of("train").read(["--run", str(file)]))
 
 
 def test_only_workers_and_moved_data_may_stand_beside_resume() -> None:
-    verbs.refuse_beside_resume(parser_of("train").read(["moved", "--resume", "runs/x", "--workers", "2", "--json"]))
+    refuse_beside_resume(parser_of("train").read(["moved", "--resume", "runs/x", "--workers", "2", "--json"]))
 
 
 def test_lines_of_a_list(tmp_path: Path) -> None:
@@ -485,8 +486,8 @@ def test_doctor_knows_the_packages_of_the_project() -> None:
 
 
 def test_synonyms_lead_to_verbs() -> None:
-    assert set(verbs.SYNONYMS.values()) <= {*VERBS, "--version", "--help"}
-    assert not set(verbs.SYNONYMS) & set(VERBS)
+    assert set(SYNONYMS.values()) <= {*VERBS, "--version", "--help"}
+    assert not set(SYNONYMS) & set(VERBS)
 
 
 @pytest.mark.parametrize(

@@ -199,8 +199,9 @@ def test_a_signal_before_the_first_step_is_polite(world: Path) -> None:
 
     code = """
 import time
-from resnetkit import cli, verbs
-object.__setattr__(verbs.VERBS["doctor"], "act", lambda *_: (print("ready", flush=True), time.sleep(60)))
+from resnetkit import cli
+from resnetkit.verbs.table import VERBS
+object.__setattr__(VERBS["doctor"], "act", lambda *_: (print("ready", flush=True), time.sleep(60)))
 raise SystemExit(cli.main(["doctor"]))
 """
     child = subprocess.Popen(

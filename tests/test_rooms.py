@@ -27,15 +27,19 @@ ROOMS = """
     engine.device engine.stop engine.optim engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder classifier job forecast training report.progress
-    api doctor flags arguments verbs cli
+    api doctor flags arguments
+    verbs.verb verbs.training verbs.answering verbs.networks verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
-LOBBIES = ["data.__init__", "engine.__init__", "report.__init__"]
+LOBBIES = ["data.__init__", "engine.__init__", "report.__init__", "verbs.__init__"]
 DOORS = ["__init__", "__main__"]  # of the package and the command
 
 # What may be imported inside a function, and why. Everything else stands at the top of its file.
 LATE = {
-    "verbs": {"resnetkit"},  # each verb loads what it needs, so that help is there at once
+    # Each verb loads what it needs, so that help is there at once.
+    "verbs.training": {"resnetkit"},
+    "verbs.answering": {"resnetkit"},
+    "verbs.networks": {"resnetkit"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.parquet": {"pyarrow"},  # an extra
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
@@ -44,7 +48,8 @@ LATE = {
     "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files spec zoo plan cost describe run flags arguments verbs cli".split()
+PURE = "errors files spec zoo plan cost describe run flags arguments cli".split()
+PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,
     "dice",

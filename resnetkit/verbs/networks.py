@@ -1,0 +1,130 @@
+"""resnet import, models, describe and doctor: networks and weights as such, and the machine they run on."""
+
+import os
+import re
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TextIO
+
+from resnetkit.arguments import class_names, numbers, whole
+from resnetkit.errors import ResourceError, UsageError, plain
+from resnetkit.flags import DECIMAL, Parser, value_of
+from resnetkit.run import Run, show
+from resnetkit.verbs.verb import say
+
+ANYTHING = re.compile(".*", re.DOTALL)  # a class may be called anything
+IMPORT = "SRC --model NAME --out FILE ..."
+
+
+def import_flags(parser: Parser) -> None:
+    parser.word("src", "a state dict in .pth or .safetensors, which is read without running any code in it")
+    parser.flag("model", "the network it belongs to; resnet models lists them", "NAME")
+    parser.flag("out", "the model file to write", "FILE")
+    parser.flag("classes", "the names of the classes in order, or a file with one a line", "LIST", many=ANYTHING)
+    parser.flag("mean", "of each channel, in shares of the brightest value", "X,X,X", many=DECIMAL)
+    parser.flag("std", "standard deviation of each channel, likewise", "X,X,X", many=DECIMAL)
+    parser.flag("size", "side of the pictures that the network sees", "N")
+    parser.flag("crop", "share of the short side that the centre crop keeps", "X")
+    parser.flag("json", "print one JSON document, and nothing else on stdout")
+
+
+def import_weights(asked: Namespace, out: TextIO) -> int:
+    for name in ("model", "out"):
+        if getattr(asked, name) is None:
+            raise UsageError(f"resnet import needs --{name}", f"write: resnet import {IMPORT}")
+    network = Run(model=asked.model).model  # which refuses unknown names
+    classes = None if asked.classes is None else class_names(asked.classes)
+    mean, std = numbers("--mean", asked.mean, 0, 1), numbers("--std", asked.std, 1e-6, 10)
+    size = None if asked.size is None else value_of("size", asked.size)
+    crop = numbers("--crop", asked.crop, 0.1, 1)
+    if crop is not None and len(crop) > 1:
+        raise UsageError(f"--crop is {show(asked.crop)}; it takes one number", "change --crop, or leave it out")
+
+    from resnetkit import api
+
+    card, assumed = api.import_weights(
+        asked.src,
+        model=network,
+        out=asked.out,
+        classes=classes,
+        mean=mean,
+        std=std,
+        size=size,
+        crop=None if crop is None else crop[0],
+    )
+    for text in assumed:
+        print(f"assumed: {plain(text)}", file=sys.stderr)
+    if asked.json:
+        say(out, {"out": plain(asked.out), "model": card.model, "classes": list(card.classes), "assumed": assumed})
+    else:
+        say(out, f"wrote {plain(asked.out)}: {card.model} for {len(card.classes)} classes")
+    return 0
+
+
+def models_flags(parser: Parser) -> None:
+    parser.word("pattern", "letters in the name, or a quoted pattern such as 'resnet*_cifar'", "maybe")
+    parser.flag("json", "print one JSON document, and nothing else on stdout")
+
+
+def models(asked: Namespace, out: TextIO) -> int:
+    from resnetkit import describe
+
+    found = describe.listing(asked.pattern)
+    if not found:
+        raise UsageError(f"no network is called {show(asked.pattern)}", "see them all with: resnet models")
+    if asked.json:
+        say(out, found)
+        return 0
+    rows = [("name", "input", "parameters", "multiply-adds")]
+    for row in found:
+        shape = "x".join(map(str, row["input"]))
+        rows.append((row["name"], shape, f"{row['parameters']:,}", f"{row['macs']:,}"))
+    say(out, "\n".join(describe.columns(rows)))
+    return 0
+
+
+def describe_flags(parser: Parser) -> None:
+    parser.word("model", "the name of a network, a model file, or the folder of a run")
+    parser.flag("size", "side of the pictures, or height x width as 192x256", "N")
+    parser.flag("mermaid", "print a flowchart that Markdown pages show as a picture")
+    parser.flag("json", "print one JSON document, and nothing else on stdout")
+
+
+def describe(asked: Namespace, out: TextIO) -> int:
+    if asked.mermaid and (asked.json or asked.size is not None):
+        raise UsageError("--mermaid goes with neither --json nor --size", "leave one of them out")
+    size: int | tuple[int, int] | None = None
+    if asked.size is not None:
+        sides = [whole("--size", side, 1, 65536) for side in asked.size.lower().split("x", 1)]
+        size = (sides[0], sides[-1])
+
+    from resnetkit import describe as words
+    from resnetkit.plan import lay_out
+    from resnetkit.zoo import ZOO, find
+
+    name: str = asked.model
+    if name not in ZOO and (os.path.lexists(name) or Path(name).suffix == ".safetensors" or Path(name).name != name):
+        from resnetkit.modelfile import read_card
+
+        card = read_card(Path(name, "best.safetensors") if os.path.isdir(name) else Path(name))
+        name, plan, size = card.model, card.plan, size or card.preprocess.size
+    else:
+        plan = lay_out(find(name))
+    if asked.mermaid:
+        say(out, words.mermaid(plan, name).rstrip())
+    else:
+        say(out, words.as_dict(plan, name, size) if asked.json else words.table(plan, name, size))
+    return 0
+
+
+def doctor_flags(parser: Parser) -> None:
+    parser.flag("json", "print one JSON document, and nothing else on stdout")
+
+
+def examine(asked: Namespace, out: TextIO) -> int:
+    from resnetkit import doctor
+
+    report = doctor.examine()
+    say(out, report if asked.json else doctor.table(report))
+    return 0 if report["device"] else ResourceError.code

@@ -1,0 +1,52 @@
+"""Every verb by its name, and what other tools call them."""
+
+from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.networks import (
+    IMPORT,
+    describe,
+    describe_flags,
+    doctor_flags,
+    examine,
+    import_flags,
+    import_weights,
+    models,
+    models_flags,
+)
+from resnetkit.verbs.training import train, train_flags
+from resnetkit.verbs.verb import Verb
+
+VERBS = {
+    "train": Verb("DATA [--model NAME] [--out DIR] ...", "learn to tell pictures apart", train_flags, train),
+    "eval": Verb(
+        "MODEL DATA [--split PART] [--out DIR] [--json]", "measure a model on labelled pictures", eval_flags, evaluate
+    ),
+    "predict": Verb("MODEL PATH... [--top K] [--json]", "name the classes of pictures", predict_flags, predict),
+    "import": Verb(IMPORT, "make a model file of foreign weights", import_flags, import_weights),
+    "models": Verb("[PATTERN] [--json]", "list the networks that have a name", models_flags, models),
+    "describe": Verb(
+        "MODEL [--size N] [--mermaid] [--json]", "show what a network is made of", describe_flags, describe
+    ),
+    "doctor": Verb("[--json]", "say what this machine offers", doctor_flags, examine),
+}
+SYNONYMS = {
+    "fit": "train",
+    "finetune": "train",
+    "val": "eval",
+    "validate": "eval",
+    "evaluate": "eval",
+    "test": "eval",
+    "infer": "predict",
+    "inference": "predict",
+    "classify": "predict",
+    "convert": "import",
+    "list": "models",
+    "ls": "models",
+    "zoo": "models",
+    "info": "describe",
+    "show": "describe",
+    "summary": "describe",
+    "checks": "doctor",
+    "env": "doctor",
+    "version": "--version",
+    "help": "--help",
+}

@@ -1,0 +1,145 @@
+"""resnet train: a run asked for, rehearsed, begun or gone on with, and what is in its folder."""
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from resnetkit.errors import UsageError, plain
+from resnetkit.flags import Parser, dashed, given
+from resnetkit.run import HINTS, Run, override, read_file, refuse_idle
+from resnetkit.verbs.verb import say
+
+if TYPE_CHECKING:
+    from resnetkit.job import Job
+
+
+def train_flags(parser: Parser) -> None:
+    parser.word("data", "a folder of class folders, IDX or parquet files, or digits", "maybe")
+    parser.settings(name for name in HINTS if name != "data")
+    parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")
+    parser.flag("run", "take the settings from a run.json, all but --out; other flags override it", "FILE")
+    parser.flag("dry-run", "say what would be done, and how long it would take")
+    parser.flag("json", "print metrics.json, and nothing else on stdout")
+
+
+def train(asked: Namespace, out: TextIO) -> int:
+    resumed = asked.resume is not None
+    run, chosen = (Run(), frozenset[str]()) if resumed else requested(asked)
+    if resumed:
+        refuse_beside_resume(asked)
+
+    from resnetkit import training
+    from resnetkit.report import progress
+
+    watch = progress.counting("looked at")
+    if asked.dry_run:
+        return rehearse(run, chosen, asked, out)
+    if resumed:
+        events = training.resuming(asked.resume, data=asked.data, workers=given(asked).get("workers"), watch=watch)
+    else:
+        events = training.training(run, chosen, watch=watch)
+    done = progress.watch_run(events)
+    if asked.json:
+        say(out, json.loads((done.folder / "metrics.json").read_bytes()))
+    for line in contents(done.folder, done.metrics):
+        print(line, file=sys.stderr if asked.json else out)
+    return 0
+
+
+def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) -> int:
+    """What a run would be, with nothing written."""
+    from resnetkit.forecast import forecast
+    from resnetkit.job import prepare
+    from resnetkit.report import progress
+    from resnetkit.runfolder import check_out
+
+    check_out(run.out)
+    job = prepare(run, chosen, watch=progress.counting("looked at"))
+    lines, cost = dict(job.lines()), forecast(job)
+    lines["time"] = f"about {progress.clock(cost.seconds)} here ({cost.seconds_a_step:.3g} seconds a step)"
+    lines["memory"] = f"about {cost.bytes / 2**20:,.0f} MiB"
+    if asked.json:
+        say(out, {"run": asdict(run), "resolved": resolved(job), "expected": asdict(cost), "notes": job.notes})
+    else:
+        say(out, "\n".join(f"{name:<10}{plain(text)}" for name, text in lines.items()))
+        for note in job.notes:
+            say(out, f"note: {plain(note)}")
+        say(out, "nothing was written; leave out --dry-run to begin")
+    return 0
+
+
+def resolved(job: "Job") -> dict[str, Any]:
+    """What was decided for the settings that were left open, and the rest beside it."""
+    settings = job.settings
+    return {
+        "model": settings.model,
+        "size": list(settings.preprocess.size),
+        "channels": settings.preprocess.channels,
+        "classes": list(settings.classes),
+        "pictures": {name: len(examples.labels) for name, examples in job.sets.items()},
+        "batch": settings.batch,
+        "steps": settings.steps,
+        "epochs": settings.epochs,
+        "lr": settings.lr,
+        "weight_decay": settings.weight_decay,
+        "crop": settings.crop,
+        "flip": settings.flip,
+        "device": str(job.machine.device),
+        "precision": job.machine.precision,
+        "workers": job.workers,
+        "reasons": settings.reasons,
+    }
+
+
+def requested(asked: Namespace) -> tuple[Run, frozenset[str]]:
+    """The run that the words ask for, and the settings that somebody chose."""
+    changes = given(asked)
+    run, chosen = (Run(), frozenset[str]()) if asked.run is None else read_file(Path(asked.run))
+    for length, other in (("epochs", "steps"), ("steps", "epochs")):
+        if length in changes and other not in changes:  # the new length takes the place of the file's
+            changes[other], chosen = None, chosen - {other}
+    run = override(run, {"out": None, **changes})
+    if not run.data:
+        raise UsageError(
+            "resnet train needs DATA", "name a folder of class folders, or try it with: resnet train digits"
+        )
+    chosen = (chosen - {"out"}) | given(asked).keys()
+    refuse_idle(run, chosen)
+    return run, chosen
+
+
+def refuse_beside_resume(asked: Namespace) -> None:
+    others = [f"--{dashed(name)}" for name in given(asked) if name not in ("data", "workers")]
+    others += ["--run"] if asked.run is not None else []
+    others += ["--dry-run"] if asked.dry_run else []
+    if others:
+        raise UsageError(
+            f"--resume goes on with the settings of {plain(asked.resume)}; {', '.join(others)} cannot change them",
+            f"write: resnet train --resume {plain(asked.resume)}",
+        )
+
+
+CONTENTS = {
+    "best.safetensors": "the best network: what eval and predict take",
+    "last.safetensors": "the network at the end",
+    "metrics.json": "the figures of the best network",
+    "per_class.csv": "the same for each class",
+    "predictions.csv": "the answer to each picture",
+    "confusion_matrix.csv": "which class was taken for which",
+    "confusion_matrix.png": "the same as a picture",
+    "results.csv": "a row an epoch",
+    "curves.png": "the same as a picture",
+    "split.csv": "which pictures were trained on",
+    "run.json": "every setting; resnet train --run repeats the run",
+}
+
+
+def contents(folder: Path, metrics: dict[str, Any]) -> Iterator[str]:
+    """What came out of a run, and where everything is."""
+    yield f"accuracy {metrics['accuracy']:.2%} on {metrics['split']} ({metrics['correct']:,} of {metrics['n']:,} right)"
+    yield f"in {plain(folder)}:"
+    yield from (f"  {name:<22}{says}" for name, says in CONTENTS.items() if (folder / name).exists())

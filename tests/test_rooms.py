@@ -26,9 +26,9 @@ ROOMS = """
     metrics resolve
     engine.device engine.stop engine.optim engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
-    runfolder classifier job forecast training report.progress
+    runfolder sweep classifier job forecast training trials report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.answering verbs.networks verbs.table cli
+    verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 LOBBIES = ["data.__init__", "engine.__init__", "report.__init__", "verbs.__init__"]
@@ -38,6 +38,7 @@ DOORS = ["__init__", "__main__"]  # of the package and the command
 LATE = {
     # Each verb loads what it needs, so that help is there at once.
     "verbs.training": {"resnetkit"},
+    "verbs.sweeping": {"resnetkit"},
     "verbs.answering": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
@@ -45,6 +46,7 @@ LATE = {
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
+    "trials": {"resnetkit.report.pictures"},
     "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.

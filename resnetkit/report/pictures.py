@@ -298,3 +298,32 @@ def save(figure: Figure, path: Path) -> None:
     out = io.BytesIO()
     figure.savefig(out, format="png", bbox_inches="tight", pad_inches=0.2, metadata={"Software": None})
     write_bytes(path, out.getbuffer())
+
+
+def sweep_picture(path: Path, names: Sequence[str], points: Sequence[tuple[Mapping[str, Cell], float]]) -> None:
+    """Draw the validation accuracy of each trial over each setting that varied, as PNG, the best trial marked."""
+    figure = Figure(figsize=(1.2 + 3.4 * len(names), 4), dpi=DPI, facecolor="white", layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    heights = [accuracy for _, accuracy in points]
+    best = max(range(len(points)), key=heights.__getitem__)
+    for name, axes in zip(names, panels, strict=True):
+        values = [changes[name] for changes, _ in points]
+        numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        if len(numbers) < len(values):
+            words = sorted({str(v) for v in values})
+            numbers = [float(words.index(str(v))) for v in values]
+            axes.set_xticks(range(len(words)), [cut(plain(word), 20) for word in words])
+            axes.set_xlim(-0.5, len(words) - 0.5)
+        elif min(numbers) > 0 and max(numbers) / min(numbers) >= 8:
+            axes.set_xscale("log")
+        axes.scatter(numbers, heights, s=28, color=BLUE, alpha=0.7, linewidths=0)
+        axes.scatter([numbers[best]], [heights[best]], s=110, facecolors="none", edgecolors=ORANGE, linewidths=1.8)
+        axes.set_xlabel(name, color=INK)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["bottom", "left"]].set_color(FAINT)
+        axes.tick_params(color=FAINT, labelcolor=INK)
+        axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    panels[0].set_ylabel("validation accuracy", color=INK)
+    figure.suptitle(f"best: {heights[best]:.2%}", x=0.99, ha="right", color=ORANGE, fontsize=10)
+    save(figure, path)

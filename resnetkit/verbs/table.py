@@ -12,6 +12,7 @@ from resnetkit.verbs.networks import (
     models,
     models_flags,
 )
+from resnetkit.verbs.sweeping import sweep, sweep_flags
 from resnetkit.verbs.training import train, train_flags
 from resnetkit.verbs.verb import Verb
 
@@ -21,6 +22,9 @@ VERBS = {
         "MODEL DATA [--split PART] [--out DIR] [--json]", "measure a model on labelled pictures", eval_flags, evaluate
     ),
     "predict": Verb("MODEL PATH... [--top K] [--json]", "name the classes of pictures", predict_flags, predict),
+    "sweep": Verb(
+        "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
+    ),
     "import": Verb(IMPORT, "make a model file of foreign weights", import_flags, import_weights),
     "models": Verb("[PATTERN] [--json]", "list the networks that have a name", models_flags, models),
     "describe": Verb(
@@ -30,6 +34,9 @@ VERBS = {
 }
 SYNONYMS = {
     "fit": "train",
+    "tune": "sweep",
+    "search": "sweep",
+    "hpo": "sweep",
     "finetune": "train",
     "val": "eval",
     "validate": "eval",

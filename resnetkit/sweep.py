@@ -1,0 +1,133 @@
+"""A sweep as a value: one run, the settings that vary in it, and the trials that follow."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import resnetkit.run as runs
+from resnetkit import dice
+from resnetkit.errors import UsageError, plain
+from resnetkit.run import Run, override, refuse_idle, spell
+
+FORMAT = 1
+FIXED = ("data", "out")  # one data set and one folder for all trials
+MOST = 10_000  # trials
+
+
+@dataclass(frozen=True)
+class Span:
+    """Any number from ``low`` to ``high``: drawn by ratio above 0, evenly from 0 or below."""
+
+    low: float
+    high: float
+
+    def at(self, u: float) -> float:
+        """The number at the share ``u`` of the way."""
+        if self.low > 0:
+            return math.exp(math.log(self.low) + u * math.log(self.high / self.low))
+        return self.low + u * (self.high - self.low)
+
+
+Axis = tuple[Any, ...] | Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """What is tried. UsageError where a trial could not run as it is asked for."""
+
+    run: Run
+    given: frozenset[str]
+    axes: Mapping[str, Axis]
+    trials: int | None = None  # drawn by the seed of the run; None: every combination
+
+    def __post_init__(self) -> None:
+        if not self.axes:
+            raise UsageError("no setting varies", "give one several values, such as --lr 0.01,0.1")
+        for name, axis in self.axes.items():
+            if name in FIXED:
+                raise UsageError(f"{name} cannot vary in a sweep", "make a sweep for each")
+            if isinstance(axis, Span) and not axis.low < axis.high:
+                raise UsageError(f"{name} goes from {axis.low:g} to {axis.high:g}", "write LOW..HIGH")
+            if not isinstance(axis, Span) and len(set(axis)) < len(axis):
+                raise UsageError(f"{name} has a value twice", "write each value once")
+        spans = [name for name, axis in self.axes.items() if isinstance(axis, Span)]
+        if spans and self.trials is None:
+            raise UsageError(f"{spans[0]} is a span, which has no end of values", "say how many: --trials 20")
+        if not spans and self.trials is not None and self.trials > self.size:
+            raise UsageError(f"{self.trials} trials of {self.size} combinations", f"--trials {self.size}, or none")
+        if (self.trials or self.size) > MOST:
+            raise UsageError(f"{self.trials or self.size:,} trials are more than {MOST:,}", "draw some with --trials")
+        for changes in self.changes():
+            refuse_idle(override(self.run, changes), self.given | changes.keys())
+
+    @property
+    def size(self) -> int:
+        """How many combinations there are, where every setting has a list of values."""
+        return math.prod(len(axis) for axis in self.axes.values() if not isinstance(axis, Span))
+
+    def changes(self) -> list[dict[str, Any]]:
+        """What each trial has of its own, in order."""
+        lists = {name: axis for name, axis in self.axes.items() if not isinstance(axis, Span)}
+        if len(lists) == len(self.axes):
+            grid = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+            if self.trials is None:
+                return grid
+            return [grid[i] for i in sorted(dice.permutation(len(grid), self.run.seed, "sweep")[: self.trials])]
+        shares = dice.uniform(np.arange(self.trials or 0), len(self.axes), self.run.seed, "sweep")
+        return [
+            {name: drawn(name, axis, float(u)) for (name, axis), u in zip(self.axes.items(), row, strict=True)}
+            for row in shares
+        ]
+
+
+def drawn(name: str, axis: Axis, u: float) -> Any:
+    """The value of a setting at the share ``u``: three digits are enough to try."""
+    if not isinstance(axis, Span):
+        return axis[int(u * len(axis))]
+    value = axis.at(u)
+    return round(value) if runs.kind_of(name)[0] is int else float(f"{value:.3g}")
+
+
+def dumps(sweep: Sweep) -> str:
+    """A sweep as JSON."""
+    axes = {n: {"from": a.low, "to": a.high} if isinstance(a, Span) else list(a) for n, a in sweep.axes.items()}
+    about = {
+        "format": FORMAT,
+        "trials": sweep.trials,
+        "axes": axes,
+        "run": json.loads(runs.dumps(sweep.run, sweep.given)),
+    }
+    return json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_file(path: Path) -> Sweep:
+    """The sweep in a file that ``dumps`` made; UsageError naming it where it is another thing."""
+    fix = "leave sweep.json as it was written, or begin a new sweep"
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != FORMAT:
+            raise UsageError(f"{plain(path)} has format {plain(document['format'])}, not {FORMAT}", fix)
+        run, given = runs.loads(json.dumps(document["run"]), plain(path))
+        axes: dict[str, Axis] = {}
+        for name, axis in document["axes"].items():
+            runs.refuse_unknown([name])
+            if isinstance(axis, dict):
+                axes[name] = Span(*(runs.check(name, axis[end]) for end in ("from", "to")))
+            else:
+                axes[name] = tuple(runs.check(name, value) for value in axis)
+        return Sweep(run=run, given=given, axes=axes, trials=document["trials"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{plain(path)} is not a sweep: {plain(error)[:200]}", fix) from None
+
+
+def said(changes: Mapping[str, Any]) -> str:
+    """``lr 0.1, batch 64``."""
+    return ", ".join(f"{name} {spell(value, name)}" for name, value in changes.items())

@@ -1,0 +1,136 @@
+"""The runs of a sweep: each one begun, gone on with or left as it is, and which is best on validation."""
+
+import json
+import shutil
+import statistics
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetkit import files
+from resnetkit import sweep as sweeps
+from resnetkit.engine.stop import Stopped
+from resnetkit.errors import DivergedError, UsageError, plain
+from resnetkit.job import Watch
+from resnetkit.report import tables
+from resnetkit.run import override, spell
+from resnetkit.runfolder import RunFolder, check_out
+from resnetkit.sweep import Sweep
+from resnetkit.training import Event, resuming, training
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep, done or to come."""
+
+    folder: Path
+    changes: dict[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, Any] | None:
+        """What the run came to; None while it is not done."""
+        if RunFolder(self.folder).read_status() != "done":
+            return None
+        metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_bytes())
+        return metrics
+
+    @property
+    def diverged(self) -> bool:
+        status = RunFolder(self.folder).path / "status.json"
+        return status.exists() and json.loads(status.read_bytes()).get("exit_code") == DivergedError.code
+
+
+@dataclass(frozen=True)
+class Place:
+    """What equal settings came to, over their seeds, on validation."""
+
+    changes: dict[str, Any]  # without the seed
+    trials: tuple[Trial, ...]  # that are done, the best first
+    accuracy: float  # mean
+    spread: float  # standard deviation over the seeds; 0 for one
+
+
+@contextmanager
+def begun(sweep: Sweep, out: str | None) -> Iterator[Path]:
+    """A new folder for a sweep, locked."""
+    check_out(out)
+    folder = RunFolder.create(out, "sweep")
+    with folder.locked():
+        files.write_text(folder.path / "sweep.json", sweeps.dumps(sweep))
+        yield folder.path
+
+
+@contextmanager
+def reopened(path: str | Path) -> Iterator[tuple[Sweep, Path]]:
+    """The folder of a sweep that was begun, locked."""
+    folder = RunFolder(Path(path))
+    if not (folder.path / "sweep.json").is_file():
+        raise UsageError(f"{plain(path)} holds no sweep: it has no sweep.json", "name the folder that --out named")
+    with folder.locked():
+        yield sweeps.read_file(folder.path / "sweep.json"), folder.path
+
+
+def trials_of(sweep: Sweep, folder: Path) -> list[Trial]:
+    every = sweep.changes()
+    width = len(str(len(every) - 1))
+    return [Trial(folder / f"{i:0{width}d}", changes) for i, changes in enumerate(every)]
+
+
+def attempt(sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None) -> Generator[Event]:
+    """The events of one trial that is not done. What it stopped at before is gone on with."""
+    try:
+        if (trial.folder / "run.json").exists():
+            yield from resuming(trial.folder, watch=watch)
+            return
+        shutil.rmtree(trial.folder, ignore_errors=True)  # begun, but without anything to go on from
+        run = override(sweep.run, {**trial.changes, "out": str(trial.folder)})
+        yield from training(run, sweep.given | trial.changes.keys(), watch=watch)
+    except Stopped as stopped:
+        raise Stopped(stopped.what, f"resnet sweep --resume {plain(folder)}", stopped.code) from stopped
+
+
+def ranking(trials: Sequence[Trial]) -> list[Place]:
+    """The best on validation first; of equals the one with the lower loss. Test figures play no part."""
+    alike: dict[str, list[tuple[Trial, dict[str, Any]]]] = {}
+    for trial in trials:
+        metrics = trial.metrics
+        if metrics is not None:
+            alike.setdefault(sweeps.said(without_seed(trial)), []).append((trial, metrics))
+    places = []
+    for group in alike.values():
+        group.sort(key=lambda pair: (-pair[1]["val_accuracy"], pair[1]["val_loss"]))
+        figures = [metrics["val_accuracy"] for _, metrics in group]
+        loss = statistics.mean(metrics["val_loss"] for _, metrics in group)
+        spread = statistics.stdev(figures) if len(figures) > 1 else 0.0
+        place = Place(without_seed(group[0][0]), tuple(t for t, _ in group), statistics.mean(figures), spread)
+        places.append((-place.accuracy, loss, place))
+    return [place for _, _, place in sorted(places, key=lambda item: item[:2])]
+
+
+def without_seed(trial: Trial) -> dict[str, Any]:
+    return {name: value for name, value in trial.changes.items() if name != "seed"}
+
+
+def write_results(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> None:
+    """sweep.csv, a row a trial, and sweep.png."""
+    from resnetkit.report import pictures
+
+    header = ["run", *sweep.axes, "status", "val_accuracy", "val_loss", "epoch"]
+    rows = []
+    for trial in trials:
+        metrics, values = trial.metrics, [spell(trial.changes[name], name) for name in sweep.axes]
+        figures = [None if metrics is None else metrics[name] for name in header[-3:]]
+        status = "done" if metrics else "diverged" if trial.diverged else RunFolder(trial.folder).read_status()
+        rows.append([trial.folder.name, *values, status, *figures])
+    tables.write_csv(folder / "sweep.csv", header, rows)
+    points = [(trial.changes, metrics["val_accuracy"]) for trial in trials if (metrics := trial.metrics)]
+    if points:
+        pictures.sweep_picture(folder / "sweep.png", list(sweep.axes), points)
+
+
+def best(places: Sequence[Place]) -> Trial:
+    if not places:
+        raise DivergedError("every trial of this sweep diverged", "try lower learning rates")
+    return places[0].trials[0]

@@ -1,0 +1,114 @@
+"""resnet sweep: the same run with several values of some settings, and which is best."""
+
+import sys
+from argparse import Namespace
+from contextlib import ExitStack
+from typing import Any, TextIO
+
+from resnetkit.arguments import whole
+from resnetkit.errors import DivergedError, UsageError, plain
+from resnetkit.flags import Parser, value_of
+from resnetkit.run import HINTS, Run, kind_of, override, spell
+from resnetkit.verbs.verb import say
+
+WHOLE = ("data", "out", "milestones")  # what is written with commas in it, or never varies
+
+
+def sweep_flags(parser: Parser) -> None:
+    parser.word("data", "what resnet train takes", "maybe")
+    parser.settings(name for name in HINTS if name != "data")
+    parser.flag("trials", "how many combinations to draw; spans such as --lr 0.001..0.3 need it [all of them]", "N")
+    parser.flag("resume", "go on with a sweep that was stopped", "DIR")
+    parser.flag("json", "print one JSON document, and nothing else on stdout")
+
+
+def sweep(asked: Namespace, out: TextIO) -> int:
+    texts = {name: text for name, text in vars(asked).items() if name in HINTS and text is not None}
+    if asked.resume is not None and (texts or asked.trials is not None):
+        raise UsageError(
+            "--resume goes on with the settings of the sweep", f"write: resnet sweep --resume {plain(asked.resume)}"
+        )
+    if asked.resume is None and "data" not in texts:
+        raise UsageError("resnet sweep needs DATA", "write: resnet sweep digits --lr 0.01,0.1")
+
+    from resnetkit import trials
+    from resnetkit.report import progress
+
+    with ExitStack() as stack:
+        if asked.resume is not None:
+            plan, folder = stack.enter_context(trials.reopened(asked.resume))
+        else:
+            plan = requested(texts, asked.trials)
+            folder = stack.enter_context(trials.begun(plan, texts.get("out")))
+        every = trials.trials_of(plan, folder)
+        for number, trial in enumerate(every, 1):
+            if trial.metrics or trial.diverged:
+                continue
+            print(f"\ntrial {number} of {len(every)}: {words(trial.changes)}", file=sys.stderr)
+            try:
+                progress.watch_run(trials.attempt(plan, trial, folder, progress.counting("looked at")))
+            except DivergedError as error:
+                print(f"note: this trial ends here, since {plain(error.what)}", file=sys.stderr)
+            trials.write_results(plan, every, folder)
+        trials.write_results(plan, every, folder)
+        places = trials.ranking(every)
+        answer(asked, out, plan, places, trials.best(places), folder)
+    return 0
+
+
+def requested(texts: dict[str, Any], count: str | None) -> Any:
+    """The sweep that the words ask for: one value is a setting, several are tried."""
+    from resnetkit.sweep import Span, Sweep
+
+    fixed: dict[str, Any] = {}
+    axes: dict[str, Any] = {}
+    for name, text in texts.items():
+        if name in WHOLE or not isinstance(text, str):
+            fixed[name] = value_of(name, text)
+        elif ".." in text and kind_of(name)[0] in (int, float):
+            low, _, high = text.partition("..")
+            axes[name] = Span(value_of(name, low), value_of(name, high))
+        elif "," in text:
+            axes[name] = tuple(value_of(name, part.strip()) for part in text.split(","))
+        else:
+            fixed[name] = value_of(name, text)
+    number = None if count is None else whole("--trials", count, 1, 10_000)
+    run = override(Run(), {**fixed, "out": None})
+    return Sweep(run=run, given=frozenset(fixed) - {"out"}, axes=axes, trials=number)
+
+
+def answer(asked: Namespace, out: TextIO, plan: Any, places: Any, winner: Any, folder: Any) -> None:
+    if asked.json:
+        ranking = [
+            {
+                "changes": place.changes,
+                "val_accuracy": place.accuracy,
+                "standard_deviation": place.spread,
+                "runs": [str(trial.folder) for trial in place.trials],
+            }
+            for place in places
+        ]
+        say(out, {"ranking": ranking, "best": str(winner.folder), "metrics": winner.metrics})
+        return
+    from resnetkit.report.tables import line_up
+
+    names = [name for name in plan.axes if name != "seed"]
+    header = [*names, "val accuracy", "spread", "runs"]
+    rows = [
+        [
+            *(spell(place.changes[name], name) for name in names),
+            f"{place.accuracy:.2%}",
+            f"{place.spread:.2%}" if len(place.trials) > 1 else "",
+            str(len(place.trials)),
+        ]
+        for place in places
+    ]
+    say(out, "\n".join(line_up([header, *rows], left=0)))
+    metrics = winner.metrics
+    say(out, f"\nbest on validation: {plain(winner.folder)} ({words(winner.changes)})")
+    say(out, f"its accuracy on {metrics['split']}: {metrics['accuracy']:.2%} of {metrics['n']:,}")
+    say(out, f"every trial is in {plain(folder)}: sweep.csv, sweep.png and a folder each")
+
+
+def words(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {spell(value, name)}" for name, value in changes.items())

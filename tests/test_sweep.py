@@ -1,0 +1,200 @@
+"""Sweeps: which trials follow from which words, and that a sweep killed in the middle comes to the same end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import environment, refused, resnet
+from samples import idx_bytes
+
+from resnetkit import sweep as sweeps
+from resnetkit.errors import UsageError
+from resnetkit.run import Run
+from resnetkit.sweep import Span, Sweep
+
+RUN = Run(data="d", steps=4)
+WORDS = [
+    "--lr",
+    "0.02,0.1,0.3",
+    "--seed",
+    "0,1",
+    "--model",
+    "resnet20",
+    "--steps",
+    "8",
+    "--batch",
+    "32",
+    "--device",
+    "cpu",
+]
+
+
+def made(axes: dict[str, Any], trials: int | None = None, run: Run = RUN) -> Sweep:
+    return Sweep(run=run, given=frozenset({"steps"}), axes=axes, trials=trials)
+
+
+def test_a_grid_is_every_combination_in_order() -> None:
+    assert made({"lr": (0.1, 0.2), "batch": (4, 8)}).changes() == [
+        {"lr": 0.1, "batch": 4},
+        {"lr": 0.1, "batch": 8},
+        {"lr": 0.2, "batch": 4},
+        {"lr": 0.2, "batch": 8},
+    ]
+
+
+def test_trials_of_a_grid_are_drawn_once_each_by_the_seed() -> None:
+    axes = {"lr": (0.1, 0.2, 0.3), "batch": (4, 8, 16)}
+    drawn = made(axes, 5).changes()
+    assert len({tuple(changes.values()) for changes in drawn}) == 5
+    assert all(changes in made(axes).changes() for changes in drawn)
+    assert made(axes, 5).changes() == drawn
+    assert made(axes, 5, Run(data="d", seed=1)).changes() != drawn
+
+
+def test_spans_are_drawn_by_ratio_above_zero_and_evenly_from_zero() -> None:
+    rates = [changes["lr"] for changes in made({"lr": Span(0.001, 1.0)}, 600).changes()]
+    assert all(0.001 <= rate <= 1 for rate in rates)
+    assert 160 <= sum(rate < 0.01 for rate in rates) <= 240  # a third of them below a third of the way
+    parts = [changes["smoothing"] for changes in made({"smoothing": Span(0.0, 0.4)}, 600).changes()]
+    assert 250 <= sum(part < 0.2 for part in parts) <= 350
+    sizes = [changes["batch"] for changes in made({"batch": Span(8, 64), "lr": (0.1, 0.2)}, 50).changes()]
+    assert all(isinstance(size, int) and 8 <= size <= 64 for size in sizes)
+
+
+@pytest.mark.parametrize(
+    ("axes", "trials", "words"),
+    [
+        ({}, None, "no setting varies"),
+        ({"data": ("a", "b")}, None, "data cannot vary"),
+        ({"lr": (0.1, 0.1)}, None, "lr has a value twice"),
+        ({"lr": Span(0.1, 0.1)}, 3, "lr goes from 0.1 to 0.1"),
+        ({"lr": Span(0.1, 0.2)}, None, "say how many"),
+        ({"lr": (0.1, 0.2)}, 3, "3 trials of 2 combinations"),
+        ({"seed": tuple(range(10_001))}, None, "more than 10,000"),
+        ({"optimizer": ("sgd", "adamw"), "momentum": (0.8, 0.9)}, None, "momentum would have no effect"),
+        ({"lr": (0.1, -1.0)}, None, "lr is -1.0"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(axes: dict[str, Any], trials: int | None, words: str) -> None:
+    with pytest.raises(UsageError) as error:
+        made(axes, trials)
+    assert words in f"{error.value.what} {error.value.fix}"
+
+
+def test_a_sweep_survives_its_file(tmp_path: Path) -> None:
+    for sweep in (made({"lr": (0.1, 0.2), "model": ("resnet20", "resnet32")}), made({"lr": Span(0.1, 0.2)}, 7)):
+        (tmp_path / "sweep.json").write_text(sweeps.dumps(sweep))
+        again = sweeps.read_file(tmp_path / "sweep.json")
+        assert again == sweep
+        assert again.changes() == sweep.changes()
+    for text in ("", "[]", "{}", '{"format": 2}', sweeps.dumps(sweep).replace('"lr"', '"lx"')):
+        (tmp_path / "sweep.json").write_text(text)
+        with pytest.raises(UsageError):
+            sweeps.read_file(tmp_path / "sweep.json")
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    root = tmp_path_factory.mktemp("digits")
+    for part, rows in (("train", slice(0, 200)), ("t10k", slice(200, 260))):
+        pixels = (digits.images[rows] * 255 / 16).round().astype("uint8")
+        (root / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(pixels))
+        (root / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(digits.target[rows].astype("uint8")))
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweeps")
+    answer = resnet("sweep", data, *WORDS, "--out", "whole", "--json", cwd=folder)
+    assert answer.code == 0, answer.err
+    ranking = answer.document["ranking"]
+    assert [place["val_accuracy"] for place in ranking] == sorted((p["val_accuracy"] for p in ranking), reverse=True)
+    assert [len(place["runs"]) for place in ranking] == [2, 2, 2]
+    assert answer.document["best"] == ranking[0]["runs"][0]
+    assert answer.document["metrics"]["split"] == "test"
+    return folder / "whole"
+
+
+def test_the_table_holds_every_trial_and_no_test_figure(whole: Path) -> None:
+    rows = [line.split(",") for line in (whole / "sweep.csv").read_text().splitlines()]
+    assert rows[0] == ["run", "lr", "seed", "status", "val_accuracy", "val_loss", "epoch"]
+    assert [row[:4] for row in rows[1:]] == [
+        [str(i), lr, seed, "done"]
+        for i, (lr, seed) in enumerate((lr, seed) for lr in ("0.02", "0.1", "0.3") for seed in "01")
+    ]
+    assert (whole / "sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_sweep_goes_on_to_the_same_end(
+    data: Path, whole: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    words = [sys.executable, "-m", "resnetkit", "sweep", str(data), *WORDS, "--save-every", "0", "--out", "run"]
+    child = subprocess.Popen(words, cwd=tmp_path, env=environment({}), stderr=subprocess.DEVNULL)
+    while not (tmp_path / "run" / "2" / "checkpoints" / "step-000000003").exists():
+        assert child.poll() is None
+        time.sleep(0.005)
+    os.kill(child.pid, number)
+    assert child.wait(60) == (75 if number == signal.SIGTERM else -signal.SIGKILL)
+    assert not (tmp_path / "run" / "3").exists()
+    again = resnet("sweep", "--resume", "run", cwd=tmp_path)
+    assert again.code == 0, again.err
+    assert (tmp_path / "run" / "sweep.csv").read_bytes() == (whole / "sweep.csv").read_bytes()
+    for trial in range(6):
+        ours, theirs = (folder / str(trial) / "best.safetensors" for folder in (tmp_path / "run", whole))
+        assert ours.exists()
+        assert theirs.exists()
+        assert json.loads((ours.parent / "metrics.json").read_bytes()) == json.loads(
+            (theirs.parent / "metrics.json").read_bytes()
+        )
+    assert "best on validation: run/" in again.out
+
+
+def test_a_trial_that_diverges_is_a_row_and_not_the_end(data: Path, tmp_path: Path) -> None:
+    words = ["--lr", "0.05,1e6", "--model", "resnet20", "--steps", "6", "--batch", "32"]
+    answer = resnet("sweep", data, *words, "--out", "run", cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    assert "this trial ends here" in answer.err
+    assert [line.split(",")[2] for line in (tmp_path / "run" / "sweep.csv").read_text().splitlines()[1:]] == [
+        "done",
+        "diverged",
+    ]
+    alone = resnet("sweep", data, "--lr", "1e5,1e6", *words[2:], "--out", "all", cwd=tmp_path)
+    refused_code = alone.code
+    assert refused_code == 6
+    assert "every trial of this sweep diverged" in alone.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "mentions"),
+    [
+        ("sweep", 2, "needs DATA"),
+        ("sweep digits", 2, "no setting varies"),
+        ("sweep digits --lr 0.1,ten", 2, "--lr is 'ten'"),
+        ("sweep digits --lr 0.1..x --trials 2", 2, "--lr is 'x'"),
+        ("sweep digits --lr 0.1,0.2 --trials 0", 2, "--trials"),
+        ("sweep digits --lr 0.1,0.2 --resume x", 2, "--resume goes on"),
+        ("sweep --resume nothing", 2, "holds no sweep"),
+        ("sweep missing --lr 0.1,0.2 --out s", 3, "missing"),
+    ],
+)
+def test_words_that_cannot_be_meant(tmp_path: Path, words: str, code: int, mentions: str) -> None:
+    answer = resnet(*words.split(), cwd=tmp_path)
+    assert answer.code == code
+    assert mentions in answer.err
+    if code == 2:
+        refused(answer, 2, mentions)
+        assert not any(tmp_path.iterdir())

@@ -59,17 +59,15 @@ class Run:
     crop_scale: float = 0.35  # smallest share of a picture that a random resized crop keeps
     flip: bool | None = None  # mirror half of the pictures (auto: yes, unless classes are digits or letters)
 
-    policy: Literal["none", "randaugment", "trivialaugment", "augmix"] = "none"  # operations drawn for each picture
-    policy_strength: float = 0.3  # how far operations of randaugment go (of augmix: at most), as a share of the range
-    policy_count: int | None = None  # operations of randaugment (auto: 2), or chains of operations of augmix (auto: 3)
-    jitter: float = 0.0  # how far factors of brightness, contrast and (in colour) saturation vary around 1
+    policy: Literal["none", "randaugment", "trivialaugment", "augmix"] = "none"  # random operations on each picture
+    policy_strength: float = 0.3  # how far operations go, as a share of their range; of augmix at most
+    policy_count: int | None = None  # operations in a row; of augmix, chains of them (auto: 2, augmix 3)
+    jitter: float = 0.0  # brightness, contrast and, in colour, saturation vary by up to this share
     hue: float = 0.0  # how far hues turn at most, as a share of the circle
-    cutout: float = 0.0  # side of a square wiped out of every picture, as a share of the picture's
-    erase: float = 0.0  # share of the pictures that a rectangle is wiped out of
-    mixup: float = 0.0  # alpha of mixup, which blends pictures and their labels in pairs (0: off)
-    cutmix: float = (
-        0.0  # alpha of cutmix, which pastes a part of another picture; beside mixup it takes half the batches
-    )
+    cutout: float = 0.0  # side of a square wiped out of each picture, as a share of the picture's
+    erase: float = 0.0  # share of the pictures that lose a random rectangle
+    mixup: float = 0.0  # alpha: blends pictures in pairs, and their labels (0: off)
+    cutmix: float = 0.0  # alpha: pastes a part of one picture into another; beside mixup in half the batches (0: off)
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the forward pass

@@ -29,10 +29,10 @@ Colour = int | tuple[int, ...]  # as Pillow takes it: one number for grey pictur
 def operate(image: Image.Image, operation: Operation, amount: float, fill: Colour) -> Image.Image:
     """A picture ("L" or "RGB") after one operation; what comes in from outside has the colour ``fill``.
 
-    The amount: slope of a shear, whole pixels of a shift, degrees of a rotation (against the clock), factor of brightness,
-    color, contrast and sharpness (1 changes nothing), bits that posterize keeps, value from which solarize inverts,
-    part of a circle for the hue. Cubuk et al. 2019, table 6; shears lean on the upper left corner, as there.
-    Grey pictures have neither color nor hue and come back as they are.
+    The amount: slope of a shear, whole pixels of a shift, degrees of a rotation against the clock, factor of
+    brightness, color, contrast and sharpness (1 changes nothing), bits that posterize keeps, value from which solarize
+    inverts, part of a circle for the hue. Cubuk et al. 2019, table 6; shears keep the upper left corner, as there.
+    Grey pictures have neither color nor hue: these leave them as they are.
     """
     match operation:
         case "identity":

@@ -32,6 +32,11 @@ def permutation(n: int, *place: object) -> NDArray[np.int64]:
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
+def beta(alpha: float, *place: object) -> float:
+    """A number in [0, 1] from Beta(alpha, alpha), a function of place alone."""
+    return float(np.random.default_rng(address(*place)).beta(alpha, alpha))
+
+
 def mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

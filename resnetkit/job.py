@@ -28,7 +28,7 @@ from resnetkit.init import initialize
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.resolve import Facts, Settings, resolve
-from resnetkit.run import Run
+from resnetkit.run import UNTUNED, Run
 
 Watch = Callable[[int, int], None]
 
@@ -81,16 +81,29 @@ class Job:
                 "picture",
                 f"{h}x{w}, {s.preprocess.channels} channel{'s' * (s.preprocess.channels > 1)}, {s.preprocess.resize}",
             ),
-            ("augment", f"crop {s.crop}, flip {'yes' if s.flip else 'no'}"),
+            ("augment", variation(s)),
             ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
             ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
             ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
         ]
         if s.run.batch is not None and "batch" in why:
             rows.append(("batch", why["batch"]))
-        reason = {"data": "", "network": "model", "picture": "size", "augment": "flip", "length": "steps"}
+        reason = {"data": "", "network": "model", "picture": "size", "augment": "", "length": "steps"}
         reason |= {"optimizer": "lr", "machine": "", "batch": ""}
         return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in rows]
+
+
+def variation(settings: Settings) -> str:
+    """How training pictures vary: all that is on, in the order in which it happens."""
+    run, augment, why = settings.run, settings.augment, settings.reasons.get("flip")
+    said = [f"crop {augment.crop}", f"flip {'yes' if augment.flip else 'no'}" + (f" ({why})" if why else "")]
+    if run.policy in UNTUNED:
+        said += [run.policy] if run.policy != "none" else []
+    else:
+        said.append(f"{run.policy} {augment.policy_count} x {run.policy_strength:g}")
+    said += [f"{name} {getattr(run, name):g}" for name in ("jitter", "hue", "cutout", "erase") if getattr(run, name)]
+    said += [" or ".join(f"{name} {getattr(run, name):g}" for name in ("mixup", "cutmix") if getattr(run, name))]
+    return ", ".join(filter(None, said))
 
 
 def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch: Watch | None = None) -> Job:

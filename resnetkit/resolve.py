@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from resnetkit.data import policies
+from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
@@ -54,6 +56,23 @@ class Settings:
     @property
     def epochs(self) -> float:
         return self.steps / self.epoch_steps
+
+    @property
+    def augment(self) -> Augment:
+        """How each training picture varies; what mixes them with one another is engine.mix."""
+        run = self.run
+        return Augment(
+            crop=self.crop,
+            flip=self.flip,
+            scale=(run.crop_scale, 1.0),
+            policy=run.policy,
+            policy_strength=run.policy_strength,
+            policy_count=run.policy_count or policies.USUAL[run.policy],
+            jitter=run.jitter,
+            hue=run.hue,
+            cutout=run.cutout,
+            erase=run.erase,
+        )
 
 
 def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = None) -> Settings:
@@ -170,8 +189,13 @@ def length(run: Run, pictures: int, epoch_steps: int, scratch: bool, reasons: di
 def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None:
     """As run.refuse_idle, for what only the data and the weights can tell."""
     run, size = settings.run, settings.preprocess.size
+    grey = min(facts.channels, settings.preprocess.channels) == 1
+    alone = "a step of one picture has no other to mix it with"
     idle = {
         "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
+        "hue": run.hue > 0 and grey and "the pictures are grey",
+        "mixup": run.mixup > 0 and settings.batch == 1 and alone,
+        "cutmix": run.cutmix > 0 and settings.batch == 1 and alone,
         "val_share": facts.has_val and "the data brings its own validation part",
         "zero_init": run.weights != "none" and "the weights are given",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",

@@ -64,6 +64,16 @@ class Run:
     crop_scale: float = 0.35  # smallest share of a picture that a random resized crop keeps
     flip: bool | None = None  # mirror half of the pictures (auto: yes, unless classes are digits or letters)
 
+    policy: Literal["none", "randaugment", "trivialaugment", "augmix"] = "none"  # random operations on each picture
+    policy_strength: float = 0.3  # how far operations go, as a share of their range; of augmix at most
+    policy_count: int | None = None  # operations in a row; of augmix, chains of them (auto: 2, augmix 3)
+    jitter: float = 0.0  # brightness, contrast and, in colour, saturation vary by up to this share
+    hue: float = 0.0  # how far hues turn at most, as a share of the circle
+    cutout: float = 0.0  # side of a square wiped out of each picture, as a share of the picture's
+    erase: float = 0.0  # share of the pictures that lose a random rectangle
+    mixup: float = 0.0  # alpha: blends pictures in pairs, and their labels (0: off)
+    cutmix: float = 0.0  # alpha: pastes a part of one picture into another; beside mixup in half the batches (0: off)
+
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the forward pass
     save_every: float = 20.0  # seconds between checkpoints; changes no result
@@ -83,6 +93,7 @@ class Run:
 
 
 HINTS = typing.get_type_hints(Run)
+UNTUNED = ("none", "trivialaugment")  # policies without strength or count
 COLUMNS = ("image_column", "label_column", "part_column", "group_column")  # of a list
 OFF = {"clip", "group_column"}  # where None means "not done"; elsewhere it means "decided for you"
 
@@ -102,6 +113,14 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "clip": ((">", 0),),
     "smoothing": ((">=", 0), ("<", 1)),
     "crop_scale": ((">", 0), ("<=", 1)),
+    "policy_strength": ((">=", 0), ("<=", 1)),
+    "policy_count": ((">=", 1), ("<=", 10)),
+    "jitter": ((">=", 0), ("<=", 1)),
+    "hue": ((">=", 0), ("<=", 0.5)),
+    "cutout": ((">=", 0), ("<", 1)),
+    "erase": ((">=", 0), ("<=", 1)),
+    "mixup": ((">=", 0), ("<=", 100)),
+    "cutmix": ((">=", 0), ("<=", 100)),
     "save_every": ((">=", 0),),
     "workers": ((">=", 0), ("<=", 256)),
     "seed": ((">=", 0), ("<=", 2**63 - 1)),
@@ -145,6 +164,15 @@ ALIASES = {
     "group_column": "group-col groups patient-column",
     "flip": "hflip fliplr horizontal-flip",
     "crop_scale": "scale min-scale",
+    "policy": "auto-augment autoaugment aa ra rand-augment randaug trivial-augment ta-wide augmix",
+    "policy_strength": "ra-magnitude rand-magnitude magnitude augmix-severity severity",
+    "policy_count": "ra-ops rand-ops num-ops ra-n augmix-width mixture-width",
+    "jitter": "color-jitter colour-jitter hsv-s hsv-v",
+    "hue": "hsv-h color-jitter-hue",
+    "cutout": "cutout-length cutout-size",
+    "erase": "random-erase random-erasing reprob re-prob erasing",
+    "mixup": "mixup-alpha mix-up",
+    "cutmix": "cutmix-alpha cut-mix",
     "resume": "continue",
     "run": "config cfg c",
     "top": "topk top-k k",
@@ -267,6 +295,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         f"the optimizer is {run.optimizer}": ("momentum", "nesterov") if run.optimizer != "sgd" else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
+        f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{run.model} has no shortcuts": ("zero_init",) if find(run.model).shortcut == "none" else (),
     }
     for why, names in idle.items():

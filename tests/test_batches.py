@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,16 @@ N = 21
 SMALL = Preprocess(size=(8, 8), crop=1.0, mean=(0.1, 0.2, 0.3), std=(1.0,) * 3, channels=3)
 PHOTO = Preprocess(size=(10, 12), mean=(0.1, 0.2, 0.3), std=(1.0,) * 3, channels=3)
 CROPS = [Augment(crop="pad"), Augment(crop="none"), Augment(crop="resized")]
+BEFORE = {  # what the first batches were when crop and mirror were all there was
+    "fae393a03823f890": Augment(crop="pad"),
+    "85bf5c904d873c04": Augment(crop="none"),
+    "39b0c57cc2785738": Augment(crop="pad", flip=False),
+}
+RICH = [
+    Augment(crop="pad", policy="randaugment", jitter=0.4, hue=0.1, cutout=0.25, erase=0.5),
+    Augment(crop="resized", policy="trivialaugment", policy_count=1, jitter=0.4),
+    Augment(crop="none", policy="augmix", policy_count=3, erase=0.5),
+]
 
 
 def pixels(i: int) -> NDArray[np.uint8]:
@@ -102,11 +113,28 @@ def test_neither_workers_nor_stops_nor_stacks_change_a_batch(
     assert not same(take(pictures, augment, seed=1), whole)
 
 
-def test_a_picture_is_varied_alike_in_any_batch() -> None:
+@pytest.mark.parametrize("augment", RICH)
+def test_neither_do_they_where_more_varies(augment: Augment) -> None:
+    whole = take(made(), augment, stop=8)
+    assert same(take(made(stacked=False), augment, stop=8, workers=3), whole)
+    assert same(take(made(), augment, start=4, stop=8, workers=1), whole[4:])
+
+
+@pytest.mark.parametrize("digest", BEFORE)
+def test_batches_are_what_they_were(digest: str) -> None:
+    found = blake2b(digest_size=8)
+    for batch in take(made(), BEFORE[digest]):
+        for array in (batch.index, batch.images, batch.labels):
+            found.update(array.tobytes())
+    assert found.hexdigest() == digest
+
+
+@pytest.mark.parametrize("augment", [CROPS[0], *RICH])
+def test_a_picture_is_varied_alike_in_any_batch(augment: Augment) -> None:
     by_picture = [
         {
             int(i): image
-            for batch in take(made(), batch=size, stop=steps_per_epoch(N, size))
+            for batch in take(made(), augment, batch=size, stop=steps_per_epoch(N, size))
             for i, image in zip(batch.index, batch.images, strict=True)
         }
         for size in (3, 21)
@@ -154,7 +182,7 @@ def test_what_moves_in_has_the_mean_colour() -> None:
 def test_a_stack_in_grey_for_a_network_in_colour() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1), np.uint8)
     pictures = Examples(names=list("abcd"), labels=np.arange(4), preprocess=SMALL, stack=grey)
-    for augment in CROPS:
+    for augment in (*CROPS, *RICH):
         (batch,) = take(pictures, augment, stop=1)
         assert batch.images.shape == (4, 8, 8, 3)
     ((_, images, _, _),) = eval_batches(pictures, batch=9, workers=0)
@@ -165,7 +193,7 @@ def test_batches_are_the_callers_own() -> None:
     pictures = made()
     assert pictures.stack is not None
     before = pictures.stack.copy()
-    for augment in CROPS:
+    for augment in (*CROPS, *RICH):
         for batch in take(pictures, augment):
             batch.images[:] = 0
     for _, images, _, _ in eval_batches(pictures, batch=5, workers=2):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from resnetkit.data.augment import Augment
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
 from resnetkit.modelfile import Card
@@ -118,6 +119,31 @@ def test_a_setting_without_effect_is_refused(facts: Facts, given: dict[str, Any]
     with pytest.raises(UsageError, match=next(iter(given)).replace("_", "-")):
         decide(facts, **given)
     assert decide(facts)  # as a default it is nobody's wish
+
+
+def test_hue_and_mixing_are_refused_where_they_can_do_nothing() -> None:
+    with pytest.raises(UsageError, match="--hue would have no effect: the pictures are grey"):
+        decide(GREY, hue=0.1)
+    with pytest.raises(UsageError, match="--hue would have no effect"):
+        decide(GREY, CARD, hue=0.1)  # grey pictures shown to a network in colour
+    for name in ("mixup", "cutmix"):
+        with pytest.raises(UsageError, match=f"--{name} would have no effect"):
+            decide(SMALL, model="resnet20", batch=1, **dict[str, Any]({name: 1.0}))
+    assert decide(GREY, hue=0.0, jitter=0.4).augment.jitter == 0.4
+    assert decide(SMALL, hue=0.1, mixup=0.2, cutmix=1.0).augment.hue == 0.1
+
+
+def test_nothing_more_varies_unless_asked_for() -> None:
+    for facts in (PHOTOS, SMALL, GREY):
+        settings = decide(facts)
+        assert settings.augment == Augment(crop=settings.crop, flip=settings.flip, policy_count=0)
+        assert settings.run.mixup == settings.run.cutmix == 0
+
+
+def test_policies_have_their_usual_count() -> None:
+    counts = [decide(SMALL, policy=name).augment.policy_count for name in ("randaugment", "trivialaugment", "augmix")]
+    assert counts == [2, 1, 3]
+    assert decide(SMALL, policy="augmix", policy_count=5).augment.policy_count == 5
 
 
 def test_zero_init_says_nothing_to_given_weights() -> None:

@@ -80,8 +80,8 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def killed(data: Path, out: Path, place: str, count: int) -> Path:
-    settings = {"data": str(data), "out": str(out), **SETTINGS}
+def killed(data: Path, out: Path, place: str, count: int, **more: Any) -> Path:
+    settings = {"data": str(data), "out": str(out), **SETTINGS, **more}
     child = subprocess.run(
         [sys.executable, "-c", CHILD, place, str(count), json.dumps(settings)], check=False, timeout=100
     )
@@ -105,6 +105,24 @@ def test_killed_and_resumed_is_the_run_never_stopped(
     tensors = [safetensors.torch.load_file(folder / "best.safetensors") for folder in (out, whole)]
     assert sum(not torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[1]) == 0
     assert not list((out / "checkpoints").glob(".step-*"))
+
+
+@pytest.mark.parametrize("policy", ["randaugment", "augmix"])
+def test_whatever_varies_varies_alike_after_a_kill(data: Path, whole: Path, tmp_path: Path, policy: str) -> None:
+    varied: dict[str, Any] = {
+        "policy": policy,
+        "jitter": 0.4,
+        "cutout": 0.25,
+        "erase": 0.5,
+        "mixup": 0.4,
+        "cutmix": 1.0,
+    }
+    reference = tmp_path / "reference"
+    list(training(Run(data=str(data), out=str(reference), workers=0, **SETTINGS, **varied)))
+    out = killed(data, tmp_path / "run", "step", 4, **varied)
+    list(resuming(out, workers=3))
+    assert differing(out, reference) == []
+    assert "last.safetensors" in differing(out, whole)
 
 
 def test_a_kill_before_the_first_checkpoint_starts_over(data: Path, whole: Path, tmp_path: Path) -> None:

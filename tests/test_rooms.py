@@ -21,10 +21,11 @@ ROOMS = """
     init model
     data.headers data.decode data.preprocess data.parts
     data.idx data.folders data.lists data.parquet data.digits data.sources
-    data.split data.survey data.augment data.batches
+    data.split data.survey
+    data.boxes data.erase data.operations data.jitter data.policies data.augment data.batches
     modelfile foreign weights assumptions
     metrics resolve
-    engine.device engine.stop engine.optim engine.checkpoint engine.evaluate engine.train
+    engine.device engine.stop engine.optim engine.mix engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder sweep classifier job forecast training trials report.progress
     api doctor flags arguments

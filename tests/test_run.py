@@ -138,6 +138,14 @@ def test_the_ranges() -> None:
         "clip": "more than 0, or none",
         "smoothing": "at least 0 and less than 1",
         "crop_scale": "more than 0 and at most 1",
+        "policy_strength": "at least 0 and at most 1",
+        "policy_count": "at least 1 and at most 10, or auto",
+        "jitter": "at least 0 and at most 1",
+        "hue": "at least 0 and at most 0.5",
+        "cutout": "at least 0 and less than 1",
+        "erase": "at least 0 and at most 1",
+        "mixup": "at least 0 and at most 100",
+        "cutmix": "at least 0 and at most 100",
         "workers": "at least 0 and at most 256, or auto",
         "seed": "at least 0 and at most 9223372036854775807",
         "save_every": "at least 0",
@@ -231,6 +239,9 @@ def test_other_tools_names_are_ours_in_other_words() -> None:
         for name in theirs.split():
             assert meant(name, [ours]) == ours
     assert meant("Weight-Decay", HINTS) == "weight_decay"
+    others = "mixup-alpha cutmix-alpha random-erase reprob color-jitter auto-augment aa ra-magnitude".split()
+    wanted_names = "mixup cutmix erase erase jitter policy policy policy_strength".split()
+    assert [meant(name, HINTS) for name in others] == wanted_names
     assert meant("checkpoint", ["model", "data"]) == "model"
     assert meant("checkpoint", HINTS) == "weights"
     assert meant("colour", HINTS) is None
@@ -250,6 +261,11 @@ def test_other_tools_names_are_ours_in_other_words() -> None:
         (Run(momentum=0, nesterov=False), {"momentum", "nesterov"}, ""),
         (Run(crop="pad"), {"crop_scale"}, "crop-scale"),
         (Run(crop="auto"), {"crop_scale"}, ""),
+        (Run(), {"policy_strength"}, "policy-strength"),
+        (Run(policy="trivialaugment"), {"policy", "policy_strength"}, "policy-strength"),
+        (Run(policy="trivialaugment"), {"policy_count"}, "policy-count"),
+        (Run(policy="randaugment"), {"policy_count", "policy_strength"}, ""),
+        (Run(policy="augmix"), {"policy_count", "policy_strength"}, ""),
         (Run(model="plain20"), {"zero_init"}, "zero-init"),
         (Run(model="resnet20"), {"zero_init"}, ""),
     ],

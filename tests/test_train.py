@@ -1,19 +1,23 @@
 """The loop learns, says what happened, and never updates with numbers that are none."""
 
+import copy
 import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from resnetkit import dice
 from resnetkit.data.batches import Batch, Examples, examples
 from resnetkit.data.parts import subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
 from resnetkit.engine.device import Machine
+from resnetkit.engine.mix import mixed
 from resnetkit.engine.optim import lr_at, optimizer
 from resnetkit.engine.train import State, stream, train
 from resnetkit.errors import DivergedError
@@ -163,6 +167,50 @@ def test_label_smoothing_is_cross_entropy_with_softened_labels() -> None:
     state = begin(decided)
     tick = next(train(state, iter([batch]), decided, CPU, pictures.names))
     assert tick.loss == pytest.approx(wanted, rel=1e-5)
+
+
+def test_mixed_pictures_are_learned_with_mixed_labels() -> None:
+    """The loss is that of the shares, smoothed as usual; right is who names the greater one."""
+    decided = settings(steps=3, smoothing=0.2, mixup=1.0)
+    state, pictures = begin(decided), some_digits(decided)
+    for step, batch in enumerate(stream(decided, pictures, 0, 3, 0)):
+        images, labels = CPU.images(batch.images, decided.preprocess), CPU.labels(batch.labels)
+        images, soft = mixed(images, labels, decided, step)
+        state.model.train()
+        with torch.no_grad():
+            logits = copy.deepcopy(state.model)(images).double()
+        share, partner = float(dice.beta(1.0, 0, "mixup", step)), dice.permutation(len(labels), 0, "partner", step)
+        greater = labels if share > 0.5 else labels[torch.from_numpy(partner)]
+        wanted = -((0.8 * soft + 0.2 / 10) * logits.log_softmax(1)).sum(1).mean()
+        tick = next(train(state, iter([batch]), decided, CPU, pictures.names))
+        assert tick.loss == pytest.approx(float(wanted), rel=1e-5)
+        assert tick.correct == int((logits.argmax(1) == greater).sum())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policy": "randaugment"},
+        {"policy": "randaugment", "policy_count": 1},
+        {"policy": "randaugment", "policy_strength": 0.7},
+        {"policy": "trivialaugment"},
+        {"policy": "augmix"},
+        {"policy": "augmix", "policy_count": 1},
+        {"jitter": 0.4},
+        {"cutout": 0.25},
+        {"erase": 0.5},
+        {"mixup": 0.2},
+        {"cutmix": 1.0},
+        {"mixup": 0.2, "cutmix": 1.0},
+    ],
+    ids=str,
+)
+def test_whatever_varies_pictures_reaches_the_loss(changes: dict[str, Any]) -> None:
+    first = dict([next(iter(changes.items()))])
+    plain, one, both, again = (steps_of(settings(steps=2, **more))[1] for more in ({}, first, changes, changes))
+    assert plain != one
+    assert plain != both == again
+    assert first == changes or one != both, "nor is the second setting idle beside the first"
 
 
 def test_pictures_reach_the_network_as_preprocess_says() -> None:

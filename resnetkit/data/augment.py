@@ -1,6 +1,5 @@
-"""How training pictures vary: where they are cut and whether they are mirrored, by numbers looked up for each."""
+"""How training pictures vary: crop and mirror, then policy, colours and holes, by numbers looked up for each."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,10 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnetkit import dice
+from resnetkit.data import boxes, erase, jitter, policies
+from resnetkit.data.operations import as_image, as_pixels
+from resnetkit.data.policies import Policy
 from resnetkit.data.preprocess import Preprocess
 
-TRIES = 10  # shapes of a crop that are tried before the middle is taken
-DRAWS = 3 + 2 * TRIES  # mirror, place down, place across, then size and ratio of each try
+DRAWS = 1 + boxes.COLUMNS  # of crop and mirror: whether to mirror, then the crop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,23 +25,24 @@ class Augment:
     flip: bool = True
     scale: tuple[float, float] = (0.35, 1.0)  # share of the picture's area that a resized crop keeps
     ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width by height of a resized crop
+    policy: Policy = "none"
+    policy_strength: float = 0.3  # share of the farthest that operations go
+    policy_count: int = 2  # operations in a row; of augmix, chains
+    jitter: float = 0.0  # most that factors of brightness, contrast and color differ from 1
+    hue: float = 0.0  # most that hues turn, as a share of the circle
+    cutout: float = 0.0  # side of the square, as a share of the picture's
+    erase: float = 0.0  # share of the pictures
 
 
 def draws(indices: NDArray[np.int64], *, seed: int, epoch: int) -> NDArray[np.float64]:
-    """The numbers in [0, 1) that decide each picture's fate in an epoch: (n, DRAWS)."""
+    """The numbers in [0, 1) that decide how each picture is cut and mirrored in an epoch: (n, DRAWS)."""
     return dice.uniform(indices, DRAWS, seed, "augment", epoch)
 
 
-def crop_box(height: int, width: int, u: NDArray[np.float64], augment: Augment) -> tuple[int, int, int, int]:
-    """A random part of a picture (left, top, right, bottom), as in Szegedy et al. 2015, section 6."""
-    low, high = (math.log(ratio) for ratio in augment.ratio)
-    for size, shape in u[3:].reshape(TRIES, 2).tolist():
-        area = height * width * (augment.scale[0] + size * (augment.scale[1] - augment.scale[0]))
-        ratio = math.exp(low + shape * (high - low))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            top, left = int(u[1] * (height - h + 1)), int(u[2] * (width - w + 1))
-            return left, top, left + w, top + h
+def crop_box(height: int, width: int, u: NDArray[np.float64], augment: Augment) -> boxes.Box:
+    """A random part of a picture; where none fits, as much of its middle as the ratio allows."""
+    if box := boxes.random_box(height, width, u[1:], augment.scale, augment.ratio):
+        return box
     w = max(1, min(width, round(height * augment.ratio[1])))
     h = max(1, min(height, round(width / augment.ratio[0])))
     left, top = (width - w) // 2, (height - h) // 2
@@ -79,4 +81,33 @@ def pad_and_flip(
     if augment.flip:
         mirrored = u[:, 0] < 0.5
         images[mirrored] = images[mirrored, :, ::-1]
+    return images
+
+
+def repaint(
+    images: NDArray[np.uint8],
+    index: NDArray[np.int64],
+    augment: Augment,
+    fill: NDArray[np.uint8],
+    *,
+    seed: int,
+    epoch: int,
+) -> NDArray[np.uint8]:
+    """Policy, jitter, cutout and erasing, in this order, each where it is on (n, h, w, c). Writes into ``images``."""
+    colour = tuple(fill.tolist()) if len(fill) > 1 else int(fill[0])
+    if augment.policy != "none":
+        count, strength = augment.policy_count, augment.policy_strength
+        u = dice.uniform(index, policies.columns(augment.policy, count), seed, "policy", epoch)
+        for k, image in enumerate(map(as_image, images)):
+            images[k] = as_pixels(policies.follow(image, u[k], augment.policy, count, strength, colour))
+    if augment.jitter or augment.hue:
+        u = dice.uniform(index, jitter.COLUMNS, seed, "jitter", epoch)
+        for k, image in enumerate(map(as_image, images)):
+            images[k] = as_pixels(jitter.jitter(image, u[k], augment.jitter, augment.hue))
+    if augment.cutout:
+        u = dice.uniform(index, erase.CUTOUT_COLUMNS, seed, "cutout", epoch)
+        images = erase.cutout(images, u, augment.cutout, fill)
+    if augment.erase:
+        u = dice.uniform(index, erase.ERASE_COLUMNS, seed, "erase", epoch)
+        images = erase.erase(images, u, augment.erase, fill)
     return images

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit import dice
-from resnetkit.data.augment import Augment, draws, pad_and_flip, resized_crop
+from resnetkit.data.augment import Augment, draws, pad_and_flip, repaint, resized_crop
 from resnetkit.data.decode import Picture
 from resnetkit.data.parts import Part
 from resnetkit.data.preprocess import Preprocess
@@ -86,7 +86,7 @@ def train_batches(
     def make(step: int, stop: threading.Event) -> Batch | None:
         epoch, place = divmod(step, len(cuts))
         index = order(epoch)[slice(*cuts[place])]
-        images = varied(examples, index, augment, draws(index, seed=seed, epoch=epoch), stop)
+        images = varied(examples, index, augment, stop, seed=seed, epoch=epoch)
         return None if images is None else Batch(index, images, examples.labels[index])
 
     yield from ahead(make, range(start_step, stop_step), workers)
@@ -141,11 +141,13 @@ def varied(
     examples: Examples,
     index: NDArray[np.int64],
     augment: Augment,
-    u: NDArray[np.float64],
     stop: threading.Event,
+    *,
+    seed: int,
+    epoch: int,
 ) -> NDArray[np.uint8] | None:
     """Training pictures, each varied by its own numbers; None if told to stop."""
-    preprocess = examples.preprocess
+    preprocess, u = examples.preprocess, draws(index, seed=seed, epoch=epoch)
     if augment.crop == "resized":
         images = np.empty((len(index), *preprocess.size, preprocess.channels), np.uint8)
         for k, i in enumerate(index.tolist()):
@@ -158,7 +160,8 @@ def varied(
             return None
         images = fit
     fill = np.rint(np.array(preprocess.mean) * 255).clip(0, 255).astype(np.uint8)
-    return pad_and_flip(images, u, augment, fill)
+    images = pad_and_flip(images, u, augment, fill)
+    return repaint(images, index, augment, fill, seed=seed, epoch=epoch)
 
 
 def fitted(

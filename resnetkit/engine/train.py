@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Batch, Examples, train_batches
 from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
+from resnetkit.engine.mix import main_class, mixed
 from resnetkit.engine.optim import clip, lr_at, optimizer
 from resnetkit.engine.stop import Stop, until
 from resnetkit.errors import DataError, DivergedError, some
@@ -127,6 +127,7 @@ def train(
 
         state.model.train()
         images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
+        images, labels = mixed(images, labels, settings, state.step)
         with machine.autocast():
             logits = state.model(images)
         loss = cross_entropy(logits.float(), labels, label_smoothing=settings.run.smoothing)
@@ -144,7 +145,7 @@ def train(
         state.optimizer.zero_grad(set_to_none=True)
 
         state.step += 1
-        tick = Tick(state.step, lr, value, gradient, int((logits.argmax(1) == labels).sum()), len(labels))
+        tick = Tick(state.step, lr, value, gradient, int((logits.argmax(1) == main_class(labels)).sum()), len(labels))
         state.sums["loss"] += tick.loss * tick.pictures
         state.sums["correct"] += tick.correct
         state.sums["seen"] += tick.pictures
@@ -166,10 +167,9 @@ def gentler(lr: float) -> str:
 
 def stream(settings: Settings, train_set: Examples, start: int, stop: int, workers: int) -> Iterator[Batch]:
     """The batches of a run from step ``start`` up to step ``stop``."""
-    augment = Augment(crop=settings.crop, flip=settings.flip, scale=(settings.run.crop_scale, 1.0))
     return train_batches(
         train_set,
-        augment,
+        settings.augment,
         seed=settings.run.seed,
         batch=settings.batch,
         start_step=start,

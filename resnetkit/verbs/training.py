@@ -88,6 +88,7 @@ def resolved(job: "Job") -> dict[str, Any]:
         "weight_decay": settings.weight_decay,
         "crop": settings.crop,
         "flip": settings.flip,
+        "policy_count": settings.augment.policy_count,
         "device": str(job.machine.device),
         "precision": job.machine.precision,
         "workers": job.workers,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetkit import foreign, modelfile
+from resnetkit import foreign, modelfile, recipes
 from resnetkit.assumptions import assume
 from resnetkit.classifier import Classifier, load
 from resnetkit.errors import UsageError, plain
@@ -36,13 +36,15 @@ class Result:
         return load(self.folder)
 
 
-def train(data: str | os.PathLike[str], **settings: Any) -> Result:
+def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings: Any) -> Result:
     """Train on ``data`` with the settings of `resnet train`: ``train("photos", model="resnet18", epochs=20)``.
 
+    A ``recipe`` says the settings that are not given.
     Raises UsageError for an unknown or useless setting, DataError for data that cannot be used,
     DivergedError when the loss is lost, Stopped after Ctrl-C or SIGTERM with everything saved.
     """
-    run = override(Run(), {"data": os.fspath(data), **settings})
+    changes = recipes.settings(recipe, settings) if recipe is not None else settings
+    run = override(Run(), {"data": os.fspath(data), **changes})
     done = [event for event in training(run, frozenset(settings)) if isinstance(event, Done)]
     return Result(done[-1].folder, done[-1].metrics)
 

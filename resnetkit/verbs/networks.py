@@ -10,6 +10,7 @@ from typing import TextIO
 from resnetkit.arguments import class_names, numbers, whole
 from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.flags import DECIMAL, Parser, value_of
+from resnetkit.recipes import RECIPES, said
 from resnetkit.run import Run, show
 from resnetkit.verbs.verb import say
 
@@ -115,6 +116,26 @@ def describe(asked: Namespace, out: TextIO) -> int:
         say(out, words.mermaid(plan, name).rstrip())
     else:
         say(out, words.as_dict(plan, name, size) if asked.json else words.table(plan, name, size))
+    return 0
+
+
+def recipes_flags(parser: Parser) -> None:
+    parser.flag("json", "print one JSON document, and nothing else on stdout")
+
+
+def list_recipes(asked: Namespace, out: TextIO) -> int:
+    if asked.json:
+        rows = [
+            {"name": name, "says": one.says, "source": one.source, "changes": dict(one.changes), "lacks": one.lacks}
+            for name, one in RECIPES.items()
+        ]
+        say(out, rows)
+        return 0
+    for name, one in RECIPES.items():
+        changes = ", ".join(said(setting, value) for setting, value in one.changes.items())
+        say(out, f"{name}: {one.says}\n  from     {one.source}\n  changes  {changes}")
+        if one.lacks:
+            say(out, f"  lacks    {one.lacks}")
     return 0
 
 

@@ -9,8 +9,10 @@ from resnetkit.verbs.networks import (
     examine,
     import_flags,
     import_weights,
+    list_recipes,
     models,
     models_flags,
+    recipes_flags,
 )
 from resnetkit.verbs.sweeping import sweep, sweep_flags
 from resnetkit.verbs.training import train, train_flags
@@ -26,6 +28,7 @@ VERBS = {
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
     ),
     "import": Verb(IMPORT, "make a model file of foreign weights", import_flags, import_weights),
+    "recipes": Verb("[--json]", "list ways to train that have a name", recipes_flags, list_recipes),
     "models": Verb("[PATTERN] [--json]", "list the networks that have a name", models_flags, models),
     "describe": Verb(
         "MODEL [--size N] [--mermaid] [--json]", "show what a network is made of", describe_flags, describe

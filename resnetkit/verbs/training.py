@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from resnetkit import recipes
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser, dashed, given
 from resnetkit.run import HINTS, Run, override, read_file, refuse_idle
@@ -22,6 +23,7 @@ def train_flags(parser: Parser) -> None:
     parser.settings(name for name in HINTS if name != "data")
     parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")
     parser.flag("run", "take the settings from a run.json, all but --out; other flags override it", "FILE")
+    parser.flag("recipe", "settings that belong together; resnet recipes lists them; other flags override it", "NAME")
     parser.flag("dry-run", "say what would be done, and how long it would take")
     parser.flag("json", "print metrics.json, and nothing else on stdout")
 
@@ -36,6 +38,8 @@ def train(asked: Namespace, out: TextIO) -> int:
     from resnetkit.report import progress
 
     watch = progress.counting("looked at")
+    if asked.recipe is not None:
+        print(f"recipe    {recipes.line(asked.recipe, settings_given(asked))}", file=sys.stderr)
     if asked.dry_run:
         return rehearse(run, chosen, asked, out)
     if resumed:
@@ -96,9 +100,18 @@ def resolved(job: "Job") -> dict[str, Any]:
     }
 
 
+def settings_given(asked: Namespace) -> dict[str, Any]:
+    """What was asked for that a recipe could say otherwise."""
+    return {name: value for name, value in given(asked).items() if name not in ("data", "out")}
+
+
 def requested(asked: Namespace) -> tuple[Run, frozenset[str]]:
     """The run that the words ask for, and the settings that somebody chose."""
     changes = given(asked)
+    if asked.recipe is not None:
+        if asked.run is not None:
+            raise UsageError("--recipe and --run both say all settings", "give one of the two")
+        changes = recipes.settings(asked.recipe, changes)
     run, chosen = (Run(), frozenset[str]()) if asked.run is None else read_file(Path(asked.run))
     for length, other in (("epochs", "steps"), ("steps", "epochs")):
         if length in changes and other not in changes:  # the new length takes the place of the file's
@@ -115,7 +128,7 @@ def requested(asked: Namespace) -> tuple[Run, frozenset[str]]:
 
 def refuse_beside_resume(asked: Namespace) -> None:
     others = [f"--{dashed(name)}" for name in given(asked) if name not in ("data", "workers")]
-    others += ["--run"] if asked.run is not None else []
+    others += [f"--{name}" for name in ("run", "recipe") if getattr(asked, name) is not None]
     others += ["--dry-run"] if asked.dry_run else []
     if others:
         raise UsageError(

@@ -43,15 +43,16 @@ class Run:
     weights: str = "none"  # model file or state dict to start from; the head is made anew
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"  # how gradients become steps
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "lars", "lamb", "muon"] = "sgd"  # how gradients become steps
     lr: float | None = None  # highest learning rate of the run (auto: by optimizer and batch)
-    momentum: float = 0.9  # of SGD
-    nesterov: bool = True  # SGD looks ahead along its momentum
-    weight_decay: float | None = None  # pull towards zero; norms and biases are spared (auto: by optimizer)
-    schedule: Literal["cosine", "multistep"] = "cosine"  # how the learning rate falls
-    warmup: float = 0.05  # share of the run spent rising to the highest learning rate
+    momentum: float = 0.9  # of SGD, RMSprop, LARS and Muon
+    nesterov: bool = True  # SGD and Muon look ahead along their momentum
+    weight_decay: float | None = None  # pull towards zero (L2); norms and biases are spared (auto: by optimizer)
+    schedule: Literal["cosine", "linear", "multistep", "onecycle", "plateau"] = "cosine"  # how the learning rate falls
+    warmup: float | None = None  # share of the run spent rising to the highest rate (auto: 0.05, onecycle 0.3)
     milestones: tuple[float, ...] = (0.5, 0.75)  # shares of the run after which multistep lowers the learning rate
-    gamma: float = 0.1  # what multistep multiplies the learning rate by
+    plateau_epochs: int = 5  # epochs without a better validation after which plateau lowers the learning rate
+    gamma: float = 0.1  # what multistep and plateau multiply the learning rate by
     clip: float | None = None  # longest gradient allowed (none: any)
     smoothing: float = 0.1  # share of each label spread evenly over all classes
 
@@ -92,6 +93,7 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "weight_decay": ((">=", 0), ("<=", 10**6)),
     "warmup": ((">=", 0), ("<", 1)),
     "milestones": ((">", 0), ("<", 1)),  # each of them
+    "plateau_epochs": ((">=", 1), ("<=", 10**6)),
     "gamma": ((">", 0), ("<", 1)),
     "clip": ((">", 0),),
     "smoothing": ((">=", 0), ("<", 1)),
@@ -120,7 +122,9 @@ ALIASES = {
     "optimizer": "opt optim",
     "schedule": "sched scheduler lr-scheduler lr-schedule cos-lr",
     "warmup": "warmup-epochs warmup-steps lr-warmup-epochs warmup-ratio",
+    "momentum": "mom opt-momentum",
     "milestones": "lr-steps lr-milestones decay-milestones decay-epochs",
+    "plateau_epochs": "patience-epochs lr-patience plateau-patience",
     "gamma": "lr-gamma decay-rate lrf",
     "smoothing": "label-smoothing",
     "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",
@@ -253,8 +257,15 @@ def refuse_unknown(names: Iterable[str], where: str = "") -> None:
 def refuse_idle(run: Run, given: Collection[str]) -> None:
     """A setting that was given and can change nothing in this run is an error, never silence."""
     idle = {
-        "the schedule is cosine": ("milestones", "gamma") if run.schedule == "cosine" else (),
-        f"the optimizer is {run.optimizer}": ("momentum", "nesterov") if run.optimizer != "sgd" else (),
+        f"the schedule is {run.schedule}": {"multistep": ("plateau_epochs",), "plateau": ("milestones",)}.get(
+            run.schedule, ("milestones", "plateau_epochs", "gamma")
+        ),
+        f"the optimizer is {run.optimizer}": {
+            "sgd": (),
+            "muon": (),
+            "rmsprop": ("nesterov",),
+            "lars": ("nesterov",),
+        }.get(run.optimizer, ("momentum", "nesterov")),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
         f"{run.model} has no shortcuts": ("zero_init",) if find(run.model).shortcut == "none" else (),

@@ -112,12 +112,30 @@ def test_weights_of_another_network_are_refused() -> None:
         (SMALL, {"crop_scale": 0.5}),
         (SMALL, {"resize": "letterbox"}),
         (GREY, {"max_pixels": 10_000}),
+        (SMALL, {"schedule": "plateau", "epochs": 6}),
+        (SMALL, {"plateau_epochs": 40, "schedule": "plateau", "epochs": 41}),
     ],
 )
 def test_a_setting_without_effect_is_refused(facts: Facts, given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(given)).replace("_", "-")):
         decide(facts, **given)
     assert decide(facts)  # as a default it is nobody's wish
+
+
+def test_plateau_needs_one_epoch_more_than_it_waits() -> None:
+    assert decide(SMALL, schedule="plateau", epochs=7).run.plateau_epochs == 5
+
+
+def test_milestones_within_the_warmup_are_refused() -> None:
+    with pytest.raises(UsageError, match="lies within the warmup"):
+        decide(SMALL, schedule="multistep", milestones=(0.04, 0.5))
+    assert decide(SMALL, schedule="multistep", milestones=(0.04, 0.5), warmup=0.04)
+
+
+def test_the_warmup_is_longer_under_onecycle() -> None:
+    warmups = [decide(SMALL, schedule=name).warmup for name in ("cosine", "plateau", "onecycle")]
+    assert warmups == [0.05, 0.05, 0.3]
+    assert decide(SMALL, schedule="onecycle", warmup=0.1).warmup == 0.1
 
 
 def test_zero_init_says_nothing_to_given_weights() -> None:

@@ -24,7 +24,8 @@ ROOMS = """
     data.split data.survey data.augment data.batches
     modelfile foreign weights assumptions
     metrics resolve
-    engine.device engine.stop engine.optim engine.checkpoint engine.evaluate engine.train
+    engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
+    engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder classifier job forecast training report.progress
     api doctor flags arguments verbs cli

@@ -15,12 +15,12 @@ from resnetkit.data.batches import Batch, Examples, train_batches
 from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
-from resnetkit.engine.optim import clip, lr_at, optimizer
+from resnetkit.engine.history import Row, better
+from resnetkit.engine.optim import clip, optimizer, tune
+from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.stop import Stop, until
 from resnetkit.errors import DataError, DivergedError, some
 from resnetkit.resolve import Settings
-
-Row = dict[str, int | float]
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ class State:
             moments.setdefault(int(index), {})[rest] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for weight, kept in self.optimizer.state.items():  # in the layout that they had: sums go by it to the last bit
+            kept |= {n: torch.empty_like(weight).copy_(v) for n, v in kept.items() if v.shape == weight.shape}
         values = snapshot.values
         self.step, self.sums, self.history, self.best = (values[k] for k in ("step", "sums", "history", "best"))
         if values["scaler"]:
@@ -121,9 +123,9 @@ def train(
     Raises DivergedError before an update with a loss or gradient that is not finite.
     """
     for batch in batches:
-        lr = lr_at((state.step + 0.5) / settings.steps, settings)  # mid-step: neither end of the run idles at zero
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
+        # Mid-step: neither end of the run idles at zero.
+        lr = lr_at((state.step + 0.5) / settings.steps, settings, state.history)
+        tune(state.optimizer, lr, settings)
 
         state.model.train()
         images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
@@ -236,10 +238,7 @@ def score(
         raise DivergedError(
             f"{what} not finite after step {state.step} (learning rate {row['lr']:.3g})", gentler(float(row["lr"]))
         )
-    best = state.best is None or (row["val_accuracy"], -row["val_loss"]) > (
-        state.best["val_accuracy"],
-        -state.best["val_loss"],
-    )
+    best = better(row, state.best)
     state.history.append(row)
     state.sums = {"loss": 0.0, "correct": 0, "seen": 0}
     if best:
@@ -253,7 +252,7 @@ def epoch_row(state: State, settings: Settings, answers: Answers) -> Row:
     return {
         "epoch": -(-state.step // settings.epoch_steps),
         "step": state.step,
-        "lr": lr_at((state.step - 0.5) / settings.steps, settings),
+        "lr": lr_at((state.step - 0.5) / settings.steps, settings, state.history),
         "train_loss": state.sums["loss"] / seen,
         "train_accuracy": state.sums["correct"] / seen,
         "val_loss": answers.loss,

@@ -186,6 +186,7 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         channels=source.channels,
         has_val=has_val,
         arrays=source.arrays,
+        counts=tuple(np.bincount(part.labels[places["train"][1]], minlength=len(source.classes)).tolist()),
     )
     return facts, places
 

@@ -32,6 +32,7 @@ class Facts:
     channels: int  # stored: 1 for arrays of grey pictures, else 3
     has_val: bool  # the data brings its own validation part
     arrays: bool  # bare arrays, which no decoder has to read
+    counts: tuple[int, ...] = ()  # of each class, among the pictures to train on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Settings:
     lr: float  # the highest of the run
     weight_decay: float
     warmup: float
+    class_weights: tuple[float, ...] | None  # how much a picture of each class counts
     crop: Crop
     flip: bool
     reasons: dict[str, str] = field(default_factory=dict)
@@ -95,6 +97,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         lr=run.lr or usual,
         weight_decay=DECAY[run.optimizer] if run.weight_decay is None else run.weight_decay,
         warmup=(0.3 if run.schedule == "onecycle" else 0.05) if run.warmup is None else run.warmup,
+        class_weights=balance(facts.counts) if run.class_weights == "balanced" else None,
         crop=crop,
         flip=run.flip if run.flip is not None else not signs,
         reasons=reasons,
@@ -157,6 +160,12 @@ def batch_size(run: Run, facts: Facts, preprocess: Preprocess, reasons: dict[str
     return batch
 
 
+def balance(counts: tuple[int, ...]) -> tuple[float, ...]:
+    """Weights by which every class that has pictures counts the same, and a picture 1 on average."""
+    present = sum(count > 0 for count in counts)
+    return tuple(sum(counts) / (present * count) if count else 0.0 for count in counts)
+
+
 def length(run: Run, pictures: int, epoch_steps: int, scratch: bool, reasons: dict[str, str]) -> int:
     if run.steps is not None:
         return run.steps
@@ -176,6 +185,8 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
     run, size = settings.run, settings.preprocess.size
     idle = {
         "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
+        "class_weights": run.class_weights == "balanced" and even(facts),
+        "sampling": run.sampling == "balanced" and even(facts),
         "val_share": facts.has_val and "the data brings its own validation part",
         "zero_init": run.weights != "none" and "the weights are given",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
@@ -191,6 +202,11 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
             f"the first of the milestones, {run.milestones[0]:g}, lies within the warmup of {settings.warmup:g}",
             "a shorter --warmup, or later milestones",
         )
+
+
+def even(facts: Facts) -> str:
+    """Why there are no rare classes, or nothing."""
+    return "every class has as many pictures" if len(set(facts.counts) - {0}) == 1 else ""
 
 
 def never_flat(settings: Settings) -> str:

@@ -53,8 +53,15 @@ class Run:
     milestones: tuple[float, ...] = (0.5, 0.75)  # shares of the run after which multistep lowers the learning rate
     plateau_epochs: int = 5  # epochs without a better validation after which plateau lowers the learning rate
     gamma: float = 0.1  # what multistep and plateau multiply the learning rate by
+    l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
     clip: float | None = None  # longest gradient allowed (none: any)
+    loss: Literal["cross-entropy", "bce", "focal"] = (
+        "cross-entropy"  # what is made small; bce: a yes or no for each class
+    )
+    focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
     smoothing: float = 0.1  # share of each label spread evenly over all classes
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: pictures of rare classes count more
+    sampling: Literal["all", "balanced"] = "all"  # balanced: an epoch shows each class equally often
 
     crop: Literal["auto", "resized", "pad", "none"] = "auto"  # random cut (auto: resized for photographs, else pad)
     crop_scale: float = 0.35  # smallest share of a picture that a random resized crop keeps
@@ -96,6 +103,8 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "plateau_epochs": ((">=", 1), ("<=", 10**6)),
     "gamma": ((">", 0), ("<", 1)),
     "clip": ((">", 0),),
+    "l1": ((">=", 0), ("<=", 10**6)),
+    "focal_gamma": ((">", 0), ("<=", 100)),
     "smoothing": ((">=", 0), ("<", 1)),
     "crop_scale": ((">", 0), ("<=", 1)),
     "save_every": ((">=", 0),),
@@ -127,6 +136,11 @@ ALIASES = {
     "plateau_epochs": "patience-epochs lr-patience plateau-patience",
     "gamma": "lr-gamma decay-rate lrf",
     "smoothing": "label-smoothing",
+    "loss": "criterion loss-fn loss-function objective",
+    "focal_gamma": "focal-loss-gamma fl-gamma",
+    "class_weights": "class-weight weight-classes auto-class-weights",
+    "sampling": "sampler oversample balance weighted-sampler balanced-sampling",
+    "l1": "l1-penalty l1-reg l1-lambda l1-weight",
     "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",
     "weights": "pretrained initial-checkpoint checkpoint checkpoint-path ckpt load",
     "model": "arch architecture network net backbone model-name checkpoint weights ckpt",
@@ -266,6 +280,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
             "rmsprop": ("nesterov",),
             "lars": ("nesterov",),
         }.get(run.optimizer, ("momentum", "nesterov")),
+        f"the loss is {run.loss}": ("focal_gamma",) if run.loss != "focal" else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
         f"{run.model} has no shortcuts": ("zero_init",) if find(run.model).shortcut == "none" else (),
@@ -274,6 +289,8 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         for name in names:
             if name in given:
                 raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")
+    if run.class_weights == run.sampling == "balanced":
+        raise UsageError("class_weights and sampling both make up for rare classes", "give one of the two")
 
 
 def dumps(run: Run, given: Iterable[str]) -> str:

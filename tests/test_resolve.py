@@ -113,6 +113,8 @@ def test_weights_of_another_network_are_refused() -> None:
         (SMALL, {"resize": "letterbox"}),
         (GREY, {"max_pixels": 10_000}),
         (SMALL, {"schedule": "plateau", "epochs": 6}),
+        (replace(SMALL, counts=(9, 9)), {"class_weights": "balanced"}),
+        (replace(SMALL, counts=(9, 9)), {"sampling": "balanced"}),
         (SMALL, {"plateau_epochs": 40, "schedule": "plateau", "epochs": 41}),
     ],
 )
@@ -120,6 +122,11 @@ def test_a_setting_without_effect_is_refused(facts: Facts, given: dict[str, Any]
     with pytest.raises(UsageError, match=next(iter(given)).replace("_", "-")):
         decide(facts, **given)
     assert decide(facts)  # as a default it is nobody's wish
+
+
+def test_class_weights_come_from_the_pictures_to_train_on() -> None:
+    assert decide(replace(SMALL, counts=(30, 10)), class_weights="balanced").class_weights == pytest.approx((2 / 3, 2))
+    assert decide(replace(SMALL, counts=(30, 10))).class_weights is None
 
 
 def test_plateau_needs_one_epoch_more_than_it_waits() -> None:

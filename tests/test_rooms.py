@@ -21,11 +21,11 @@ ROOMS = """
     init model
     data.headers data.decode data.preprocess data.parts
     data.idx data.folders data.parquet data.digits data.sources
-    data.split data.survey data.augment data.batches
+    data.split data.survey data.augment data.order data.batches
     modelfile foreign weights assumptions
     metrics resolve
     engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
-    engine.checkpoint engine.evaluate engine.train
+    engine.losses     engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder classifier job forecast training report.progress
     api doctor flags arguments verbs cli

@@ -138,6 +138,8 @@ def test_the_ranges() -> None:
         "gamma": "more than 0 and less than 1",
         "clip": "more than 0, or none",
         "smoothing": "at least 0 and less than 1",
+        "l1": "at least 0 and at most 1000000",
+        "focal_gamma": "more than 0 and at most 100",
         "crop_scale": "more than 0 and at most 1",
         "workers": "at least 0 and at most 256, or auto",
         "seed": "at least 0 and at most 9223372036854775807",
@@ -258,6 +260,8 @@ def test_other_tools_names_are_ours_in_other_words() -> None:
         (Run(momentum=0), {"momentum"}, ""),
         (Run(momentum=0, nesterov=True), {"momentum", "nesterov"}, "nesterov"),
         (Run(momentum=0, nesterov=False), {"momentum", "nesterov"}, ""),
+        (Run(), {"focal_gamma"}, "focal-gamma"),
+        (Run(loss="focal"), {"focal_gamma", "smoothing"}, ""),
         (Run(crop="pad"), {"crop_scale"}, "crop-scale"),
         (Run(crop="auto"), {"crop_scale"}, ""),
         (Run(model="plain20"), {"zero_init"}, "zero-init"),
@@ -270,6 +274,11 @@ def test_given_settings_without_effect_are_refused(run: Run, given_names: set[st
         return
     with pytest.raises(UsageError, match=f"--{idle} would have no effect"):
         refuse_idle(run, given_names)
+
+
+def test_rare_classes_are_made_up_for_once() -> None:
+    with pytest.raises(UsageError, match="class_weights and sampling"):
+        refuse_idle(Run(class_weights="balanced", sampling="balanced"), {"sampling"})
 
 
 def test_a_file_without_given_gave_all_it_holds() -> None:

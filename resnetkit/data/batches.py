@@ -12,9 +12,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit import dice
 from resnetkit.data.augment import Augment, draws, pad_and_flip, resized_crop
 from resnetkit.data.decode import Picture
+from resnetkit.data.order import epoch_order
 from resnetkit.data.parts import Part
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import DataError
@@ -68,11 +68,20 @@ def bounds(n: int, batch: int) -> list[tuple[int, int]]:
 
 
 def train_batches(
-    examples: Examples, augment: Augment, *, seed: int, batch: int, start_step: int, stop_step: int, workers: int
+    examples: Examples,
+    augment: Augment,
+    *,
+    seed: int,
+    batch: int,
+    start_step: int,
+    stop_step: int,
+    workers: int,
+    balanced: bool = False,
 ) -> Iterator[Batch]:
     """The batches of the steps ``start_step`` to ``stop_step`` (excluded), made ahead by threads.
 
-    A picture that cannot be read raises DataError. Closing or dropping the iterator ends the threads.
+    ``balanced``: every class comes as often as any other. A picture that cannot be read raises DataError. Closing or
+    dropping the iterator ends the threads.
     """
     n = len(examples.labels)
     if not n:
@@ -81,12 +90,13 @@ def train_batches(
 
     @lru_cache(maxsize=4)
     def order(epoch: int) -> NDArray[np.int64]:
-        return dice.permutation(n, seed, "order", epoch)
+        return epoch_order(examples.labels, balanced=balanced, seed=seed, epoch=epoch)
 
     def make(step: int, stop: threading.Event) -> Batch | None:
         epoch, place = divmod(step, len(cuts))
-        index = order(epoch)[slice(*cuts[place])]
-        images = varied(examples, index, augment, draws(index, seed=seed, epoch=epoch), stop)
+        fates = order(epoch)[slice(*cuts[place])]  # a picture that comes again in an epoch is varied otherwise
+        index = fates % n
+        images = varied(examples, index, augment, draws(fates, seed=seed, epoch=epoch), stop)
         return None if images is None else Batch(index, images, examples.labels[index])
 
     yield from ahead(make, range(start_step, stop_step), workers)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Batch, Examples, train_batches
@@ -16,6 +15,7 @@ from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
 from resnetkit.engine.history import Row, better
+from resnetkit.engine.losses import add_l1, loss_of
 from resnetkit.engine.optim import clip, optimizer, tune
 from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.stop import Stop, until
@@ -122,6 +122,7 @@ def train(
 
     Raises DivergedError before an update with a loss or gradient that is not finite.
     """
+    objective = loss_of(settings, machine.device)
     for batch in batches:
         # Mid-step: neither end of the run idles at zero.
         lr = lr_at((state.step + 0.5) / settings.steps, settings, state.history)
@@ -131,13 +132,15 @@ def train(
         images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
         with machine.autocast():
             logits = state.model(images)
-        loss = cross_entropy(logits.float(), labels, label_smoothing=settings.run.smoothing)
+        loss = objective(logits.float(), labels)
         value = float(loss.detach())
         if not math.isfinite(value):
             diverged("loss", value, lr, state, batch, names)
 
         state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
+        if settings.run.l1:
+            add_l1(state.model, settings.run.l1)
         gradient = float(clip(state.model, settings.run.clip))
         if not math.isfinite(gradient) and not state.scaler.is_enabled():  # a scaler skips such a step by itself
             diverged("gradient", gradient, lr, state, batch, names)
@@ -177,6 +180,7 @@ def stream(settings: Settings, train_set: Examples, start: int, stop: int, worke
         start_step=start,
         stop_step=stop,
         workers=workers,
+        balanced=settings.run.sampling == "balanced",
     )
 
 

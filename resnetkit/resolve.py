@@ -72,8 +72,14 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     base = lay_out(find(model)) if card is None else card.plan
     plan = with_io(base, channels=preprocess.channels, classes=len(facts.classes))
     batch = batch_size(run, facts, preprocess, reasons)
-    if batch == 1 and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
-        raise UsageError(f"--batch 1 leaves batch normalisation one value a channel in {model}", "--batch 2 or more")
+    if run.accumulate > batch:
+        raise UsageError(f"a batch of {batch} has not {run.accumulate} parts", f"--accumulate {batch} or less")
+    few = batch == 1 or (run.accumulate > 1 and batch // run.accumulate < 3)  # some part may be a single picture
+    if few and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
+        raise UsageError(
+            f"so few pictures at a time leave batch normalisation one value a channel in {model}",
+            "--batch 2 or more, and with --accumulate N at least 3 N",
+        )
     epoch_steps = steps_per_epoch(facts.pictures, batch)
     scratch = run.weights == "none"
     usual = LR[run.optimizer] * batch / 128 * (1 if scratch else 0.1)
@@ -186,6 +192,9 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
     idle = {
         "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
         "class_weights": run.class_weights == "balanced" and even(facts),
+        "patience": run.patience is not None
+        and math.ceil(settings.epochs) <= run.patience + 1
+        and f"the run has only {math.ceil(settings.epochs)} epochs",
         "sampling": run.sampling == "balanced" and even(facts),
         "val_share": facts.has_val and "the data brings its own validation part",
         "zero_init": run.weights != "none" and "the weights are given",

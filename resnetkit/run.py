@@ -38,7 +38,9 @@ class Run:
 
     epochs: int | None = None  # passes over the training pictures (auto: enough for the data)
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
+    patience: int | None = None  # end after so many epochs without a better validation (none: go on)
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
+    accumulate: int = 1  # parts that a batch goes through the network in, to save memory; norms see a part at a time
 
     weights: str = "none"  # model file or state dict to start from; the head is made anew
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
@@ -60,6 +62,7 @@ class Run:
     )
     focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
     smoothing: float = 0.1  # share of each label spread evenly over all classes
+    ema: float | None = None  # keep a running mean of the weights; this share stays at each step (none: the weights)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: pictures of rare classes count more
     sampling: Literal["all", "balanced"] = "all"  # balanced: an epoch shows each class equally often
 
@@ -86,7 +89,7 @@ class Run:
 
 
 HINTS = typing.get_type_hints(Run)
-OFF = {"clip"}  # where None means "not done"; elsewhere it means "decided for you"
+OFF = {"clip", "ema", "patience"}  # where None means "not done"; elsewhere it means "decided for you"
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "size": ((">=", 8), ("<=", 4096)),
@@ -95,6 +98,9 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "epochs": ((">=", 1), ("<=", 10**6)),
     "steps": ((">=", 1), ("<=", 10**9)),
     "batch": ((">=", 1), ("<=", 10**6)),
+    "patience": ((">=", 1), ("<=", 10**6)),
+    "accumulate": ((">=", 1), ("<=", 10**6)),
+    "ema": ((">", 0), ("<", 1)),
     "lr": ((">", 0), ("<=", 10**6)),
     "momentum": ((">=", 0), ("<", 1)),
     "weight_decay": ((">=", 0), ("<=", 10**6)),
@@ -140,6 +146,9 @@ ALIASES = {
     "focal_gamma": "focal-loss-gamma fl-gamma",
     "class_weights": "class-weight weight-classes auto-class-weights",
     "sampling": "sampler oversample balance weighted-sampler balanced-sampling",
+    "patience": "early-stopping early-stopping-patience es-patience",
+    "accumulate": "accum grad-accum grad-accum-steps gradient-accumulation-steps accumulate-grad-batches accum-iter",
+    "ema": "model-ema ema-decay model-ema-decay",
     "l1": "l1-penalty l1-reg l1-lambda l1-weight",
     "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",
     "weights": "pretrained initial-checkpoint checkpoint checkpoint-path ckpt load",
@@ -281,6 +290,9 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
             "lars": ("nesterov",),
         }.get(run.optimizer, ("momentum", "nesterov")),
         f"the loss is {run.loss}": ("focal_gamma",) if run.loss != "focal" else (),
+        f"a patience of {run.patience} ends the run before": ("plateau_epochs", "schedule")
+        if run.schedule == "plateau" and run.patience is not None and run.patience <= run.plateau_epochs
+        else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
         f"{run.model} has no shortcuts": ("zero_init",) if find(run.model).shortcut == "none" else (),

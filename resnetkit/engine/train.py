@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Batch, Examples, train_batches
+from resnetkit.engine import average
 from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
-from resnetkit.engine.history import Row, better
+from resnetkit.engine.history import Row, better, waits
 from resnetkit.engine.losses import add_l1, loss_of
 from resnetkit.engine.optim import clip, optimizer, tune
 from resnetkit.engine.schedule import lr_at
@@ -60,11 +61,18 @@ class State:
     history: list[Row] = field(default_factory=list)
     best: Row | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    average: nn.Module | None = None  # of the weights, where the run keeps one
 
     @classmethod
     def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
         model = machine.prepare(model)
-        return cls(model, optimizer(model, settings), machine.scaler())
+        mean = average.begin(model) if settings.run.ema is not None else None
+        return cls(model, optimizer(model, settings), machine.scaler(), average=mean)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is evaluated and kept."""
+        return self.average or self.model
 
     def snapshot(self) -> Snapshot:
         moments = self.optimizer.state_dict()["state"]
@@ -72,6 +80,7 @@ class State:
             tensors={
                 **{f"model.{name}": value for name, value in self.model.state_dict().items()},
                 **{f"best.{name}": value for name, value in self.best_weights.items()},
+                **{f"average.{name}": v for name, v in (self.average.state_dict() if self.average else {}).items()},
                 **{
                     f"optimizer.{i}.{name}": v
                     for i, part in moments.items()
@@ -90,12 +99,14 @@ class State:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of an equal run."""
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "average": {}}
         for name, tensor in snapshot.tensors.items():
             kind, _, rest = name.partition(".")
             parts[kind][rest] = tensor
         self.model.load_state_dict(parts["model"])
         self.best_weights = parts["best"]
+        if self.average:
+            self.average.load_state_dict(parts["average"])
         moments: dict[int, dict[str, Any]] = {}
         for name, tensor in parts["optimizer"].items():
             index, _, rest = name.partition(".")
@@ -114,6 +125,12 @@ class State:
         ended = self.step > 0 and (self.step % settings.epoch_steps == 0 or self.step == settings.steps)
         return ended and (not self.history or self.history[-1]["step"] < self.step)
 
+    def over(self, settings: Settings) -> bool:
+        """Whether the run has all its steps, or has waited for a better epoch as long as it may."""
+        patience = settings.run.patience
+        tired = patience is not None and bool(self.history) and waits(self.history)[-1] >= patience
+        return tired or self.step == settings.steps
+
 
 def train(
     state: State, batches: Iterable[Batch], settings: Settings, machine: Machine, names: Sequence[str]
@@ -130,14 +147,17 @@ def train(
 
         state.model.train()
         images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
-        with machine.autocast():
-            logits = state.model(images)
-        loss = objective(logits.float(), labels)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            diverged("loss", value, lr, state, batch, names)
+        value, correct, parts = 0.0, 0, passes(len(labels), settings)
+        for few, targets in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            with machine.autocast():
+                logits = state.model(few)
+            loss = objective(logits.float(), targets) * (len(few) / len(images))
+            value += float(loss.detach())
+            if not math.isfinite(value):
+                diverged("loss", value, lr, state, batch, names)
+            state.scaler.scale(loss).backward()
+            correct += int((logits.argmax(1) == targets).sum())
 
-        state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
         if settings.run.l1:
             add_l1(state.model, settings.run.l1)
@@ -149,11 +169,18 @@ def train(
         state.optimizer.zero_grad(set_to_none=True)
 
         state.step += 1
-        tick = Tick(state.step, lr, value, gradient, int((logits.argmax(1) == labels).sum()), len(labels))
+        if state.average and settings.run.ema is not None:
+            average.follow(state.average, state.model, settings.run.ema, state.step)
+        tick = Tick(state.step, lr, value, gradient, correct, len(labels))
         state.sums["loss"] += tick.loss * tick.pictures
         state.sums["correct"] += tick.correct
         state.sums["seen"] += tick.pictures
         yield tick
+
+
+def passes(pictures: int, settings: Settings) -> int:
+    """In how many parts a batch goes through the network; a smaller last batch in fewer."""
+    return -(-min(pictures, settings.batch) * settings.run.accumulate // settings.batch)
 
 
 def diverged(what: str, value: float, lr: float, state: State, batch: Batch, names: Sequence[str]) -> None:
@@ -202,21 +229,21 @@ def fit(
     saved, pause = time.monotonic(), settings.run.save_every
     if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
         yield epoch
-    if state.step == settings.steps:  # stopped or killed after the last step: what it left may be older
+    if state.over(settings):  # stopped or killed after the last step: what it left may be older
         yield Save()
         return
     for tick in train(state, batches, settings, machine, train_set.names):
         yield tick
         if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
             yield epoch
-        last = bool(stop) or state.step == settings.steps
+        last = bool(stop) or state.over(settings)
         if last or time.monotonic() - saved >= pause:
             before = time.monotonic()
             yield Save()
             saved = time.monotonic()
             if pause:  # else every step is wanted; saving may cost a twentieth of the time
                 pause = max(pause, 20 * (saved - before))
-        if stop:
+        if last:
             return
 
 
@@ -226,7 +253,7 @@ def score(
     """End an epoch: its row, and the weights if they are the best so far. None where a stop came first."""
     # Evaluation is in float32 here as in `eval`, so that both say the same of the same weights.
     exact = Machine(machine.device, "fp32")
-    answers = join(until(stop, answer(state.model, val_set, exact, workers)))
+    answers = join(until(stop, answer(state.judged, val_set, exact, workers)))
     if stop:
         return None
     if answers.errors:
@@ -247,7 +274,7 @@ def score(
     state.sums = {"loss": 0.0, "correct": 0, "seen": 0}
     if best:
         state.best = row
-        state.best_weights = {name: value.detach().clone() for name, value in state.model.state_dict().items()}
+        state.best_weights = {name: value.detach().clone() for name, value in state.judged.state_dict().items()}
     return Epoch(row, best)
 
 

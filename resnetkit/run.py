@@ -55,11 +55,12 @@ class Run:
     milestones: tuple[float, ...] = (0.5, 0.75)  # shares of the run after which multistep lowers the learning rate
     plateau_epochs: int = 5  # epochs without a better validation after which plateau lowers the learning rate
     gamma: float = 0.1  # what multistep and plateau multiply the learning rate by
+    layer_decay: float = 1.0  # what the rate is multiplied by from each block to the one before it (1: all learn alike)
+    dropout: float = 0.0  # chance that a feature is left out before the head, while it learns
+    drop_path: float = 0.0  # chance that the last residual branch is left out, rising from the first
     l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
     clip: float | None = None  # longest gradient allowed (none: any)
-    loss: Literal["cross-entropy", "bce", "focal"] = (
-        "cross-entropy"  # what is made small; bce: a yes or no for each class
-    )
+    loss: Literal["cross-entropy", "bce", "focal"] = "cross-entropy"  # what is made small (bce: a yes or no a class)
     focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
     smoothing: float = 0.1  # share of each label spread evenly over all classes
     ema: float | None = None  # keep a running mean of the weights; this share stays at each step (none: the weights)
@@ -109,6 +110,9 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "plateau_epochs": ((">=", 1), ("<=", 10**6)),
     "gamma": ((">", 0), ("<", 1)),
     "clip": ((">", 0),),
+    "layer_decay": ((">", 0), ("<=", 1)),
+    "dropout": ((">=", 0), ("<", 1)),
+    "drop_path": ((">=", 0), ("<", 1)),
     "l1": ((">=", 0), ("<=", 10**6)),
     "focal_gamma": ((">", 0), ("<=", 100)),
     "smoothing": ((">=", 0), ("<", 1)),
@@ -149,6 +153,9 @@ ALIASES = {
     "patience": "early-stopping early-stopping-patience es-patience",
     "accumulate": "accum grad-accum grad-accum-steps gradient-accumulation-steps accumulate-grad-batches accum-iter",
     "ema": "model-ema ema-decay model-ema-decay",
+    "layer_decay": "layer-wise-lr-decay llrd layer-lr-decay",
+    "dropout": "drop drop-rate dropout-rate",
+    "drop_path": "drop-path-rate stochastic-depth stochastic-depth-prob drop-connect",
     "l1": "l1-penalty l1-reg l1-lambda l1-weight",
     "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",
     "weights": "pretrained initial-checkpoint checkpoint checkpoint-path ckpt load",
@@ -295,7 +302,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
-        f"{run.model} has no shortcuts": ("zero_init",) if find(run.model).shortcut == "none" else (),
+        f"{run.model} has no shortcuts": ("zero_init", "drop_path") if find(run.model).shortcut == "none" else (),
     }
     for why, names in idle.items():
         for name in names:

@@ -141,6 +141,9 @@ def test_the_ranges() -> None:
         "gamma": "more than 0 and less than 1",
         "clip": "more than 0, or none",
         "smoothing": "at least 0 and less than 1",
+        "layer_decay": "more than 0 and at most 1",
+        "dropout": "at least 0 and less than 1",
+        "drop_path": "at least 0 and less than 1",
         "l1": "at least 0 and at most 1000000",
         "focal_gamma": "more than 0 and at most 100",
         "crop_scale": "more than 0 and at most 1",
@@ -272,6 +275,8 @@ def test_other_tools_names_are_ours_in_other_words() -> None:
         (Run(crop="auto"), {"crop_scale"}, ""),
         (Run(model="plain20"), {"zero_init"}, "zero-init"),
         (Run(model="resnet20"), {"zero_init"}, ""),
+        (Run(model="plain20", drop_path=0.1), {"drop_path"}, "drop-path"),
+        (Run(model="resnet20", drop_path=0.1), {"drop_path"}, ""),
     ],
 )
 def test_given_settings_without_effect_are_refused(run: Run, given_names: set[str], idle: str) -> None:

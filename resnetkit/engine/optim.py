@@ -43,24 +43,28 @@ def grouped(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
 
     Weight decay is for weights that multiply: norms and biases are spared (He et al. 2019, section 3.1). ``kernel``:
     what LARS and LAMB scale as a layer, and Muon makes orthogonal, which is not meant for the first and last layer.
+    ``scale``: of the learning rate, 1 for the head and less for each block before it, least for the stem (Clark et al.
+    2020, arXiv:2003.10555, section 3.1).
     """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {(True, True): [], (True, False): [], (False, False): []}
+    blocks = [f"layer{s}.{b}." for s, stage in enumerate(settings.plan.stages, start=1) for b in range(len(stage))]
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         weight = parameter.ndim > 1
         outer = name in ("conv1.weight", "fc.weight") and settings.run.optimizer == "muon"
+        height = next((n for n, block in enumerate(blocks, start=1) if name.startswith(block)), 0)
+        below = 0 if name.startswith("fc.") else len(blocks) + 1 - height
         if parameter.requires_grad:
-            groups[weight, weight and not outer].append(parameter)
+            groups.setdefault((weight, weight and not outer, settings.run.layer_decay**below), []).append(parameter)
     return [
-        {"params": params, "weight_decay": settings.weight_decay if weight else 0.0, "kernel": kernel}
-        for (weight, kernel), params in groups.items()
-        if params
+        {"params": params, "weight_decay": settings.weight_decay if weight else 0.0, "kernel": kernel, "scale": scale}
+        for (weight, kernel, scale), params in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
 
 
 def tune(moved: torch.optim.Optimizer, lr: float, settings: Settings) -> None:
     """Set what changes from step to step."""
     for group in moved.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["scale"]
         if "momentum" in group:
             group["momentum"] = momentum_at(lr, settings)
 

@@ -17,6 +17,7 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
 from resnetkit.engine.history import Row, better, waits
 from resnetkit.engine.losses import add_l1, loss_of
+from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import clip, optimizer, tune
 from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.stop import Stop, until
@@ -62,12 +63,14 @@ class State:
     best: Row | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     average: nn.Module | None = None  # of the weights, where the run keeps one
+    noise: Noise | None = None
 
     @classmethod
     def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
         model = machine.prepare(model)
         mean = average.begin(model) if settings.run.ema is not None else None
-        return cls(model, optimizer(model, settings), machine.scaler(), average=mean)
+        noise = Noise(model, settings) if settings.run.dropout or settings.run.drop_path else None
+        return cls(model, optimizer(model, settings), machine.scaler(), average=mean, noise=noise)
 
     @property
     def judged(self) -> nn.Module:
@@ -147,6 +150,8 @@ def train(
 
         state.model.train()
         images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
+        if state.noise:
+            state.noise.begin(state.step)
         value, correct, parts = 0.0, 0, passes(len(labels), settings)
         for few, targets in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
             with machine.autocast():

@@ -25,7 +25,7 @@ class Forecast:
 
 def forecast(job: Job) -> Forecast:
     """Train a few steps and evaluate a few batches; the job's network is used up by it."""
-    with threads(job.step_macs):
+    with threads(job.pass_macs):
         return measured(job)
 
 

@@ -61,9 +61,10 @@ class Job:
     notes: list[str]
 
     @property
-    def step_macs(self) -> int:
-        """Multiply-adds of one step, forward."""
-        return cost.totals(self.settings.plan, self.settings.preprocess.size).macs * self.settings.batch
+    def pass_macs(self) -> int:
+        """Multiply-adds of one pass forward: of a batch, or of each part of it."""
+        pictures = self.settings.batch // self.settings.run.accumulate
+        return cost.totals(self.settings.plan, self.settings.preprocess.size).macs * pictures
 
     def lines(self) -> list[tuple[str, str]]:
         """What is going to happen, for people."""
@@ -83,14 +84,33 @@ class Job:
             ),
             ("augment", variation(s)),
             ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
+            ("learning", ", ".join(extras(s.run))),
             ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
             ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
         ]
         if s.run.batch is not None and "batch" in why:
             rows.append(("batch", why["batch"]))
         reason = {"data": "", "network": "model", "picture": "size", "augment": "", "length": "steps"}
-        reason |= {"optimizer": "lr", "machine": "", "batch": ""}
-        return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in rows]
+        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": ""}
+        told = [(name, text) for name, text in rows if text]
+        return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in told]
+
+
+def extras(run: Run) -> list[str]:
+    """What a run does beside the usual, in words."""
+    said = {
+        f"loss {run.loss}": run.loss != "cross-entropy",
+        "rare classes weigh more": run.class_weights == "balanced",
+        "classes shown equally often": run.sampling == "balanced",
+        f"dropout {run.dropout:g}": run.dropout > 0,
+        f"drop-path {run.drop_path:g}": run.drop_path > 0,
+        f"rates times {run.layer_decay:g} a block towards the first": run.layer_decay < 1,
+        f"l1 {run.l1:g}": run.l1 > 0,
+        f"batches in {run.accumulate} parts": run.accumulate > 1,
+        f"weights averaged ({run.ema})": run.ema is not None,
+        f"ends after {run.patience} epochs without a better one": run.patience is not None,
+    }
+    return [text for text, holds in said.items() if holds]
 
 
 def variation(settings: Settings) -> str:
@@ -203,6 +223,7 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         has_val=has_val,
         arrays=source.arrays,
         listed=source.kind == "list",
+        counts=tuple(np.bincount(part.labels[places["train"][1]], minlength=len(source.classes)).tolist()),
     )
     return facts, places
 

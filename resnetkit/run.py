@@ -43,22 +43,34 @@ class Run:
 
     epochs: int | None = None  # passes over the training pictures (auto: enough for the data)
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
+    patience: int | None = None  # end after so many epochs without a better validation (none: go on)
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
+    accumulate: int = 1  # parts that a batch goes through the network in, to save memory; norms see a part at a time
 
     weights: str = "none"  # model file or state dict to start from; the head is made anew
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"  # how gradients become steps
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "lars", "lamb", "muon"] = "sgd"  # how gradients become steps
     lr: float | None = None  # highest learning rate of the run (auto: by optimizer and batch)
-    momentum: float = 0.9  # of SGD
-    nesterov: bool = True  # SGD looks ahead along its momentum
-    weight_decay: float | None = None  # pull towards zero; norms and biases are spared (auto: by optimizer)
-    schedule: Literal["cosine", "multistep"] = "cosine"  # how the learning rate falls
-    warmup: float = 0.05  # share of the run spent rising to the highest learning rate
+    momentum: float = 0.9  # of SGD, RMSprop, LARS and Muon
+    nesterov: bool = True  # SGD and Muon look ahead along their momentum
+    weight_decay: float | None = None  # pull towards zero (L2); norms and biases are spared (auto: by optimizer)
+    schedule: Literal["cosine", "linear", "multistep", "onecycle", "plateau"] = "cosine"  # how the learning rate falls
+    warmup: float | None = None  # share of the run spent rising to the highest rate (auto: 0.05, onecycle 0.3)
     milestones: tuple[float, ...] = (0.5, 0.75)  # shares of the run after which multistep lowers the learning rate
-    gamma: float = 0.1  # what multistep multiplies the learning rate by
+    plateau_epochs: int = 5  # epochs without a better validation after which plateau lowers the learning rate
+    gamma: float = 0.1  # what multistep and plateau multiply the learning rate by
+    layer_decay: float = 1.0  # what the rate is multiplied by from each block to the one before it (1: all learn alike)
+    dropout: float = 0.0  # chance that a feature is left out before the head, while it learns
+    drop_path: float = 0.0  # chance that the last residual branch is left out, rising from the first
+    l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
     clip: float | None = None  # longest gradient allowed (none: any)
+    loss: Literal["cross-entropy", "bce", "focal"] = "cross-entropy"  # what is made small (bce: a yes or no a class)
+    focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
     smoothing: float = 0.1  # share of each label spread evenly over all classes
+    ema: float | None = None  # keep a running mean of the weights; this share stays at each step (none: the weights)
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: pictures of rare classes count more
+    sampling: Literal["all", "balanced"] = "all"  # balanced: an epoch shows each class equally often
 
     crop: Literal["auto", "resized", "pad", "none"] = "auto"  # random cut (auto: resized for photographs, else pad)
     crop_scale: float = 0.35  # smallest share of a picture that a random resized crop keeps
@@ -95,7 +107,8 @@ class Run:
 HINTS = typing.get_type_hints(Run)
 UNTUNED = ("none", "trivialaugment")  # policies without strength or count
 COLUMNS = ("image_column", "label_column", "part_column", "group_column")  # of a list
-OFF = {"clip", "group_column"}  # where None means "not done"; elsewhere it means "decided for you"
+# Where None means "not done"; elsewhere it means "decided for you".
+OFF = {"clip", "ema", "group_column", "patience"}
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "size": ((">=", 8), ("<=", 4096)),
@@ -104,13 +117,22 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "epochs": ((">=", 1), ("<=", 10**6)),
     "steps": ((">=", 1), ("<=", 10**9)),
     "batch": ((">=", 1), ("<=", 10**6)),
+    "patience": ((">=", 1), ("<=", 10**6)),
+    "accumulate": ((">=", 1), ("<=", 10**6)),
+    "ema": ((">", 0), ("<", 1)),
     "lr": ((">", 0), ("<=", 10**6)),
     "momentum": ((">=", 0), ("<", 1)),
     "weight_decay": ((">=", 0), ("<=", 10**6)),
     "warmup": ((">=", 0), ("<", 1)),
     "milestones": ((">", 0), ("<", 1)),  # each of them
+    "plateau_epochs": ((">=", 1), ("<=", 10**6)),
     "gamma": ((">", 0), ("<", 1)),
     "clip": ((">", 0),),
+    "layer_decay": ((">", 0), ("<=", 1)),
+    "dropout": ((">=", 0), ("<", 1)),
+    "drop_path": ((">=", 0), ("<", 1)),
+    "l1": ((">=", 0), ("<=", 10**6)),
+    "focal_gamma": ((">", 0), ("<=", 100)),
     "smoothing": ((">=", 0), ("<", 1)),
     "crop_scale": ((">", 0), ("<=", 1)),
     "policy_strength": ((">=", 0), ("<=", 1)),
@@ -145,9 +167,22 @@ ALIASES = {
     "optimizer": "opt optim",
     "schedule": "sched scheduler lr-scheduler lr-schedule cos-lr",
     "warmup": "warmup-epochs warmup-steps lr-warmup-epochs warmup-ratio",
+    "momentum": "mom opt-momentum",
     "milestones": "lr-steps lr-milestones decay-milestones decay-epochs",
+    "plateau_epochs": "patience-epochs lr-patience plateau-patience",
     "gamma": "lr-gamma decay-rate lrf",
     "smoothing": "label-smoothing",
+    "loss": "criterion loss-fn loss-function objective",
+    "focal_gamma": "focal-loss-gamma fl-gamma",
+    "class_weights": "class-weight weight-classes auto-class-weights",
+    "sampling": "sampler oversample balance weighted-sampler balanced-sampling",
+    "patience": "early-stopping early-stopping-patience es-patience",
+    "accumulate": "accum grad-accum grad-accum-steps gradient-accumulation-steps accumulate-grad-batches accum-iter",
+    "ema": "model-ema ema-decay model-ema-decay",
+    "layer_decay": "layer-wise-lr-decay llrd layer-lr-decay",
+    "dropout": "drop drop-rate dropout-rate",
+    "drop_path": "drop-path-rate stochastic-depth stochastic-depth-prob drop-connect",
+    "l1": "l1-penalty l1-reg l1-lambda l1-weight",
     "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",
     "weights": "pretrained initial-checkpoint checkpoint checkpoint-path ckpt load",
     "model": "arch architecture network net backbone model-name checkpoint weights ckpt",
@@ -291,17 +326,30 @@ def refuse_unknown(names: Iterable[str], where: str = "") -> None:
 def refuse_idle(run: Run, given: Collection[str]) -> None:
     """A setting that was given and can change nothing in this run is an error, never silence."""
     idle = {
-        "the schedule is cosine": ("milestones", "gamma") if run.schedule == "cosine" else (),
-        f"the optimizer is {run.optimizer}": ("momentum", "nesterov") if run.optimizer != "sgd" else (),
+        f"the schedule is {run.schedule}": {"multistep": ("plateau_epochs",), "plateau": ("milestones",)}.get(
+            run.schedule, ("milestones", "plateau_epochs", "gamma")
+        ),
+        f"the optimizer is {run.optimizer}": {
+            "sgd": (),
+            "muon": (),
+            "rmsprop": ("nesterov",),
+            "lars": ("nesterov",),
+        }.get(run.optimizer, ("momentum", "nesterov")),
+        f"the loss is {run.loss}": ("focal_gamma",) if run.loss != "focal" else (),
+        f"a patience of {run.patience} ends the run before": ("plateau_epochs", "schedule")
+        if run.schedule == "plateau" and run.patience is not None and run.patience <= run.plateau_epochs
+        else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
-        f"{run.model} has no shortcuts": ("zero_init",) if find(run.model).shortcut == "none" else (),
+        f"{run.model} has no shortcuts": ("zero_init", "drop_path") if find(run.model).shortcut == "none" else (),
     }
     for why, names in idle.items():
         for name in names:
             if name in given:
                 raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")
+    if run.class_weights == run.sampling == "balanced":
+        raise UsageError("class_weights and sampling both make up for rare classes", "give one of the two")
 
 
 def dumps(run: Run, given: Iterable[str]) -> str:

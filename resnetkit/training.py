@@ -58,7 +58,7 @@ def training(run: Run, given: frozenset[str] = frozenset(), *, watch: Watch | No
     check_out(run.out)
     job = prepare(run, given, watch=watch)
     folder = RunFolder.create(run.out, job.settings.model)
-    with folder.locked(), threads(job.step_macs):
+    with folder.locked(), threads(job.pass_macs):
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
             modelfile.save(folder.start, job.model.state_dict(), job.card)
@@ -82,7 +82,7 @@ def resuming(
         run = runs.override(run, moved)
         job = prepare(run, given, start=folder.start if run.weights != "none" else None, watch=watch)
         refuse_changes(job, read_split(folder.path / "split.csv"), folder)
-        with threads(job.step_macs):
+        with threads(job.pass_macs):
             yield from work(job, folder)
 
 
@@ -136,6 +136,8 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
     try:
         with listening() as stop:
             yield from steps(job, folder, state, stop)
+            if not stop and state.step < job.settings.steps:
+                yield Note(early(state))
             metrics = None if stop else conclude(job, folder, state, stop)
         if metrics is None:
             raise Stopped(
@@ -171,6 +173,13 @@ def steps(job: Job, folder: RunFolder, state: State, stop: Stop) -> Iterator[Tic
             yield event
 
 
+def early(state: State) -> str:
+    """Why a run ends before its last step."""
+    best, last = state.best, state.history[-1]["epoch"]
+    assert best is not None
+    return f"ended after epoch {last}: none since epoch {best['epoch']} was better, and patience is over"
+
+
 def save(job: Job, folder: RunFolder, state: State) -> None:
     """Keep what resume needs, and the model files as they are now."""
     snapshot = state.snapshot()
@@ -179,7 +188,7 @@ def save(job: Job, folder: RunFolder, state: State) -> None:
     checkpoint.save(folder.checkpoints, snapshot)
     for name, row, tensors in (
         ("best", state.best, state.best_weights),
-        ("last", last_row(state), state.model.state_dict()),
+        ("last", last_row(state), state.judged.state_dict()),
     ):
         if row is not None:
             metrics = {"split": "val", "accuracy": row["val_accuracy"], "loss": row["val_loss"], "epoch": row["epoch"]}

@@ -84,7 +84,7 @@ def test_a_batch_larger_than_the_data_is_all_of_it_and_said() -> None:
 
 def test_a_batch_of_one_is_refused_where_norms_could_not_work() -> None:
     facts = replace(SMALL, uniform=(8, 8))
-    with pytest.raises(UsageError, match="batch 1"):
+    with pytest.raises(UsageError, match="so few pictures"):
         decide(facts, batch=1, model="resnet18_cifar")
     assert decide(SMALL, batch=1, model="resnet20").batch == 1
 
@@ -113,6 +113,11 @@ def test_weights_of_another_network_are_refused() -> None:
         (SMALL, {"crop_scale": 0.5}),
         (SMALL, {"resize": "letterbox"}),
         (GREY, {"max_pixels": 10_000}),
+        (SMALL, {"schedule": "plateau", "epochs": 6}),
+        (replace(SMALL, counts=(9, 9)), {"class_weights": "balanced"}),
+        (replace(SMALL, counts=(9, 9)), {"sampling": "balanced"}),
+        (SMALL, {"patience": 4, "epochs": 5}),
+        (SMALL, {"plateau_epochs": 40, "schedule": "plateau", "epochs": 41}),
     ],
 )
 def test_a_setting_without_effect_is_refused(facts: Facts, given: dict[str, Any]) -> None:
@@ -144,6 +149,35 @@ def test_policies_have_their_usual_count() -> None:
     counts = [decide(SMALL, policy=name).augment.policy_count for name in ("randaugment", "trivialaugment", "augmix")]
     assert counts == [2, 1, 3]
     assert decide(SMALL, policy="augmix", policy_count=5).augment.policy_count == 5
+
+
+def test_class_weights_come_from_the_pictures_to_train_on() -> None:
+    assert decide(replace(SMALL, counts=(30, 10)), class_weights="balanced").class_weights == pytest.approx((2 / 3, 2))
+    assert decide(replace(SMALL, counts=(30, 10))).class_weights is None
+
+
+def test_a_batch_is_not_cut_into_more_parts_than_it_has_pictures() -> None:
+    with pytest.raises(UsageError, match="has not 9 parts"):
+        decide(SMALL, batch=8, accumulate=9)
+    with pytest.raises(UsageError, match="so few pictures"):
+        decide(replace(SMALL, uniform=(8, 8)), batch=8, accumulate=4, model="resnet18_cifar")
+    assert decide(SMALL, batch=8, accumulate=4).batch == 8
+
+
+def test_plateau_needs_one_epoch_more_than_it_waits() -> None:
+    assert decide(SMALL, schedule="plateau", epochs=7).run.plateau_epochs == 5
+
+
+def test_milestones_within_the_warmup_are_refused() -> None:
+    with pytest.raises(UsageError, match="lies within the warmup"):
+        decide(SMALL, schedule="multistep", milestones=(0.04, 0.5))
+    assert decide(SMALL, schedule="multistep", milestones=(0.04, 0.5), warmup=0.04)
+
+
+def test_the_warmup_is_longer_under_onecycle() -> None:
+    warmups = [decide(SMALL, schedule=name).warmup for name in ("cosine", "plateau", "onecycle")]
+    assert warmups == [0.05, 0.05, 0.3]
+    assert decide(SMALL, schedule="onecycle", warmup=0.1).warmup == 0.1
 
 
 def test_zero_init_says_nothing_to_given_weights() -> None:

@@ -22,10 +22,11 @@ ROOMS = """
     data.headers data.decode data.preprocess data.parts
     data.idx data.folders data.lists data.parquet data.digits data.sources
     data.split data.survey
-    data.boxes data.erase data.operations data.jitter data.policies data.augment data.batches
+    data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     modelfile foreign weights assumptions
     metrics resolve
-    engine.device engine.stop engine.optim engine.mix engine.checkpoint engine.evaluate engine.train
+    engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
+    engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder sweep classifier job forecast training trials report.progress
     api doctor flags arguments

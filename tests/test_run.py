@@ -129,14 +129,23 @@ def test_the_ranges() -> None:
         "epochs": "at least 1 and at most 1000000, or auto",
         "steps": "at least 1 and at most 1000000000, or auto",
         "batch": "at least 1 and at most 1000000, or auto",
+        "patience": "at least 1 and at most 1000000, or none",
+        "accumulate": "at least 1 and at most 1000000",
+        "ema": "more than 0 and less than 1, or none",
         "lr": "more than 0 and at most 1000000, or auto",
         "momentum": "at least 0 and less than 1",
         "weight_decay": "at least 0 and at most 1000000, or auto",
-        "warmup": "at least 0 and less than 1",
+        "warmup": "at least 0 and less than 1, or auto",
+        "plateau_epochs": "at least 1 and at most 1000000",
         "milestones": "numbers, more than 0 and less than 1",
         "gamma": "more than 0 and less than 1",
         "clip": "more than 0, or none",
         "smoothing": "at least 0 and less than 1",
+        "layer_decay": "more than 0 and at most 1",
+        "dropout": "at least 0 and less than 1",
+        "drop_path": "at least 0 and less than 1",
+        "l1": "at least 0 and at most 1000000",
+        "focal_gamma": "more than 0 and at most 100",
         "crop_scale": "more than 0 and at most 1",
         "policy_strength": "at least 0 and at most 1",
         "policy_count": "at least 1 and at most 10, or auto",
@@ -253,12 +262,26 @@ def test_other_tools_names_are_ours_in_other_words() -> None:
         (Run(), {"milestones"}, "milestones"),
         (Run(), {"gamma"}, "gamma"),
         (Run(schedule="multistep"), {"milestones", "gamma"}, ""),
+        (Run(schedule="linear"), {"gamma"}, "gamma"),
+        (Run(schedule="onecycle"), {"plateau_epochs"}, "plateau-epochs"),
+        (Run(schedule="multistep"), {"plateau_epochs"}, "plateau-epochs"),
+        (Run(schedule="plateau"), {"milestones"}, "milestones"),
+        (Run(schedule="plateau", patience=5), {"schedule", "patience"}, "schedule"),
+        (Run(schedule="plateau", patience=3, plateau_epochs=3), {"plateau_epochs", "schedule"}, "plateau-epochs"),
+        (Run(schedule="plateau", patience=6), {"schedule", "patience"}, ""),
+        (Run(schedule="plateau"), {"plateau_epochs", "gamma", "warmup"}, ""),
         (Run(optimizer="adamw"), {"momentum"}, "momentum"),
+        (Run(optimizer="lamb"), {"momentum"}, "momentum"),
+        (Run(optimizer="rmsprop"), {"nesterov"}, "nesterov"),
+        (Run(optimizer="lars"), {"momentum"}, ""),
+        (Run(optimizer="muon"), {"momentum", "nesterov"}, ""),
         (Run(optimizer="adamw"), {"nesterov"}, "nesterov"),
         (Run(optimizer="adamw"), {"optimizer", "lr"}, ""),
         (Run(momentum=0), {"momentum"}, ""),
         (Run(momentum=0, nesterov=True), {"momentum", "nesterov"}, "nesterov"),
         (Run(momentum=0, nesterov=False), {"momentum", "nesterov"}, ""),
+        (Run(), {"focal_gamma"}, "focal-gamma"),
+        (Run(loss="focal"), {"focal_gamma", "smoothing"}, ""),
         (Run(crop="pad"), {"crop_scale"}, "crop-scale"),
         (Run(crop="auto"), {"crop_scale"}, ""),
         (Run(), {"policy_strength"}, "policy-strength"),
@@ -268,6 +291,8 @@ def test_other_tools_names_are_ours_in_other_words() -> None:
         (Run(policy="augmix"), {"policy_count", "policy_strength"}, ""),
         (Run(model="plain20"), {"zero_init"}, "zero-init"),
         (Run(model="resnet20"), {"zero_init"}, ""),
+        (Run(model="plain20", drop_path=0.1), {"drop_path"}, "drop-path"),
+        (Run(model="resnet20", drop_path=0.1), {"drop_path"}, ""),
     ],
 )
 def test_given_settings_without_effect_are_refused(run: Run, given_names: set[str], idle: str) -> None:
@@ -276,6 +301,11 @@ def test_given_settings_without_effect_are_refused(run: Run, given_names: set[st
         return
     with pytest.raises(UsageError, match=f"--{idle} would have no effect"):
         refuse_idle(run, given_names)
+
+
+def test_rare_classes_are_made_up_for_once() -> None:
+    with pytest.raises(UsageError, match="class_weights and sampling"):
+        refuse_idle(Run(class_weights="balanced", sampling="balanced"), {"sampling"})
 
 
 def test_a_file_without_given_gave_all_it_holds() -> None:

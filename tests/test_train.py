@@ -18,7 +18,8 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
 from resnetkit.engine.device import Machine
 from resnetkit.engine.mix import mixed
-from resnetkit.engine.optim import lr_at, optimizer
+from resnetkit.engine.optim import optimizer
+from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.train import State, stream, train
 from resnetkit.errors import DivergedError
 from resnetkit.init import initialize

@@ -12,9 +12,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit import dice
 from resnetkit.data.augment import Augment, draws, pad_and_flip, repaint, resized_crop
 from resnetkit.data.decode import Picture
+from resnetkit.data.order import epoch_order
 from resnetkit.data.parts import Part
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import DataError
@@ -68,11 +68,20 @@ def bounds(n: int, batch: int) -> list[tuple[int, int]]:
 
 
 def train_batches(
-    examples: Examples, augment: Augment, *, seed: int, batch: int, start_step: int, stop_step: int, workers: int
+    examples: Examples,
+    augment: Augment,
+    *,
+    seed: int,
+    batch: int,
+    start_step: int,
+    stop_step: int,
+    workers: int,
+    balanced: bool = False,
 ) -> Iterator[Batch]:
     """The batches of the steps ``start_step`` to ``stop_step`` (excluded), made ahead by threads.
 
-    A picture that cannot be read raises DataError. Closing or dropping the iterator ends the threads.
+    ``balanced``: every class comes as often as any other. A picture that cannot be read raises DataError. Closing or
+    dropping the iterator ends the threads.
     """
     n = len(examples.labels)
     if not n:
@@ -81,12 +90,13 @@ def train_batches(
 
     @lru_cache(maxsize=4)
     def order(epoch: int) -> NDArray[np.int64]:
-        return dice.permutation(n, seed, "order", epoch)
+        return epoch_order(examples.labels, balanced=balanced, seed=seed, epoch=epoch)
 
     def make(step: int, stop: threading.Event) -> Batch | None:
         epoch, place = divmod(step, len(cuts))
-        index = order(epoch)[slice(*cuts[place])]
-        images = varied(examples, index, augment, stop, seed=seed, epoch=epoch)
+        fates = order(epoch)[slice(*cuts[place])]  # a picture that comes again in an epoch is varied otherwise
+        index = fates % n
+        images = varied(examples, index, fates, augment, stop, seed=seed, epoch=epoch)
         return None if images is None else Batch(index, images, examples.labels[index])
 
     yield from ahead(make, range(start_step, stop_step), workers)
@@ -140,14 +150,15 @@ def ahead(make: Callable[[int, threading.Event], T | None], items: range, worker
 def varied(
     examples: Examples,
     index: NDArray[np.int64],
+    fates: NDArray[np.int64],
     augment: Augment,
     stop: threading.Event,
     *,
     seed: int,
     epoch: int,
 ) -> NDArray[np.uint8] | None:
-    """Training pictures, each varied by its own numbers; None if told to stop."""
-    preprocess, u = examples.preprocess, draws(index, seed=seed, epoch=epoch)
+    """Training pictures, each varied by the numbers of its fate; None if told to stop."""
+    preprocess, u = examples.preprocess, draws(fates, seed=seed, epoch=epoch)
     if augment.crop == "resized":
         images = np.empty((len(index), *preprocess.size, preprocess.channels), np.uint8)
         for k, i in enumerate(index.tolist()):
@@ -161,7 +172,7 @@ def varied(
         images = fit
     fill = np.rint(np.array(preprocess.mean) * 255).clip(0, 255).astype(np.uint8)
     images = pad_and_flip(images, u, augment, fill)
-    return repaint(images, index, augment, fill, seed=seed, epoch=epoch)
+    return repaint(images, fates, augment, fill, seed=seed, epoch=epoch)
 
 
 def fitted(

@@ -1,40 +1,72 @@
-"""How the weights move: parameter groups, optimizers, and the learning rate as a function of the share done."""
+"""How the weights move: parameter groups, and which optimizer moves them."""
 
-import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from resnetkit.engine.muon import Muon
+from resnetkit.engine.schedule import momentum_at
+from resnetkit.engine.trust import Lamb, Lars
 from resnetkit.resolve import Settings
 
 
 def optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """SGD (Nesterov 1983 as in Sutskever et al. 2013) or AdamW (Loshchilov & Hutter 2019).
+    """SGD (Nesterov 1983 as in Sutskever et al. 2013), or one of those that scale each step by its past or its layer.
 
-    Weight decay is for weights that multiply: norms and biases are spared (He et al. 2019, section 3.1).
+    Adam: Kingma & Ba 2015. AdamW: Loshchilov & Hutter 2019. RMSprop: Tieleman & Hinton 2012, lecture 6.5. Weight decay
+    of SGD, Adam and RMSprop is the L2 penalty, added to the gradient; LARS scales it with the gradient, LAMB with the
+    step of Adam; AdamW and Muon shrink the weights beside the step.
     """
-    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    run = settings.run
-    if run.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=settings.lr)
+    run, groups = settings.run, grouped(model, settings)
     nesterov = run.nesterov and run.momentum > 0
-    return torch.optim.SGD(groups, lr=settings.lr, momentum=run.momentum, nesterov=nesterov)
+    match run.optimizer:
+        case "sgd":
+            return torch.optim.SGD(groups, lr=settings.lr, momentum=run.momentum, nesterov=nesterov)
+        case "adam":
+            return torch.optim.Adam(groups, lr=settings.lr)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=settings.lr)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, lr=settings.lr, momentum=run.momentum)
+        case "lars":
+            return Lars(groups, settings.lr, run.momentum)
+        case "lamb":
+            return Lamb(groups, settings.lr)
+        case "muon":
+            return Muon(groups, settings.lr, run.momentum, nesterov)
 
 
-def lr_at(done: float, settings: Settings) -> float:
-    """The learning rate after a share ``done`` of the run, 0..1: a straight rise, then the schedule.
+def grouped(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
+    """Parameters that are treated alike.
 
-    Cosine falls to zero (Loshchilov & Hutter 2017); multistep is multiplied by gamma at each milestone.
+    Weight decay is for weights that multiply: norms and biases are spared (He et al. 2019, section 3.1). ``kernel``:
+    what LARS and LAMB scale as a layer, and Muon makes orthogonal, which is not meant for the first and last layer.
+    ``scale``: of the learning rate, 1 for the head and less for each block before it, least for the stem (Clark et al.
+    2020, arXiv:2003.10555, section 3.1).
     """
-    run = settings.run
-    if done < run.warmup:
-        return settings.lr * done / run.warmup
-    if run.schedule == "multistep":
-        return settings.lr * run.gamma ** sum(done >= milestone for milestone in run.milestones)
-    return settings.lr * (1 + math.cos(math.pi * (done - run.warmup) / (1 - run.warmup))) / 2
+    blocks = [f"layer{s}.{b}." for s, stage in enumerate(settings.plan.stages, start=1) for b in range(len(stage))]
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        weight = parameter.ndim > 1
+        outer = name in ("conv1.weight", "fc.weight") and settings.run.optimizer == "muon"
+        height = next((n for n, block in enumerate(blocks, start=1) if name.startswith(block)), 0)
+        below = 0 if name.startswith("fc.") else len(blocks) + 1 - height
+        if parameter.requires_grad:
+            groups.setdefault((weight, weight and not outer, settings.run.layer_decay**below), []).append(parameter)
+    return [
+        {"params": params, "weight_decay": settings.weight_decay if weight else 0.0, "kernel": kernel, "scale": scale}
+        for (weight, kernel, scale), params in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+    ]
+
+
+def tune(moved: torch.optim.Optimizer, lr: float, settings: Settings) -> None:
+    """Set what changes from step to step."""
+    for group in moved.param_groups:
+        group["lr"] = lr * group["scale"]
+        if "momentum" in group:
+            group["momentum"] = momentum_at(lr, settings)
 
 
 def clip(model: nn.Module, longest: float | None) -> Tensor:

@@ -8,19 +8,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from resnetkit.data.batches import Batch, Examples, train_batches
+from resnetkit.engine import average
 from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
+from resnetkit.engine.history import Row, better, waits
+from resnetkit.engine.losses import add_l1, loss_of
 from resnetkit.engine.mix import main_class, mixed
-from resnetkit.engine.optim import clip, lr_at, optimizer
+from resnetkit.engine.noise import Noise
+from resnetkit.engine.optim import clip, optimizer, tune
+from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.stop import Stop, until
 from resnetkit.errors import DataError, DivergedError, some
 from resnetkit.resolve import Settings
-
-Row = dict[str, int | float]
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,20 @@ class State:
     history: list[Row] = field(default_factory=list)
     best: Row | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    average: nn.Module | None = None  # of the weights, where the run keeps one
+    noise: Noise | None = None
 
     @classmethod
     def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
         model = machine.prepare(model)
-        return cls(model, optimizer(model, settings), machine.scaler())
+        mean = average.begin(model) if settings.run.ema is not None else None
+        noise = Noise(model, settings) if settings.run.dropout or settings.run.drop_path else None
+        return cls(model, optimizer(model, settings), machine.scaler(), average=mean, noise=noise)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is evaluated and kept."""
+        return self.average or self.model
 
     def snapshot(self) -> Snapshot:
         moments = self.optimizer.state_dict()["state"]
@@ -72,6 +83,7 @@ class State:
             tensors={
                 **{f"model.{name}": value for name, value in self.model.state_dict().items()},
                 **{f"best.{name}": value for name, value in self.best_weights.items()},
+                **{f"average.{name}": v for name, v in (self.average.state_dict() if self.average else {}).items()},
                 **{
                     f"optimizer.{i}.{name}": v
                     for i, part in moments.items()
@@ -90,18 +102,22 @@ class State:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of an equal run."""
-        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}, "average": {}}
         for name, tensor in snapshot.tensors.items():
             kind, _, rest = name.partition(".")
             parts[kind][rest] = tensor
         self.model.load_state_dict(parts["model"])
         self.best_weights = parts["best"]
+        if self.average:
+            self.average.load_state_dict(parts["average"])
         moments: dict[int, dict[str, Any]] = {}
         for name, tensor in parts["optimizer"].items():
             index, _, rest = name.partition(".")
             moments.setdefault(int(index), {})[rest] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        for weight, kept in self.optimizer.state.items():  # in the layout that they had: sums go by it to the last bit
+            kept |= {n: torch.empty_like(weight).copy_(v) for n, v in kept.items() if v.shape == weight.shape}
         values = snapshot.values
         self.step, self.sums, self.history, self.best = (values[k] for k in ("step", "sums", "history", "best"))
         if values["scaler"]:
@@ -112,6 +128,12 @@ class State:
         ended = self.step > 0 and (self.step % settings.epoch_steps == 0 or self.step == settings.steps)
         return ended and (not self.history or self.history[-1]["step"] < self.step)
 
+    def over(self, settings: Settings) -> bool:
+        """Whether the run has all its steps, or has waited for a better epoch as long as it may."""
+        patience = settings.run.patience
+        tired = patience is not None and bool(self.history) and waits(self.history)[-1] >= patience
+        return tired or self.step == settings.steps
+
 
 def train(
     state: State, batches: Iterable[Batch], settings: Settings, machine: Machine, names: Sequence[str]
@@ -120,23 +142,31 @@ def train(
 
     Raises DivergedError before an update with a loss or gradient that is not finite.
     """
+    objective = loss_of(settings, machine.device)
     for batch in batches:
-        lr = lr_at((state.step + 0.5) / settings.steps, settings)  # mid-step: neither end of the run idles at zero
-        for group in state.optimizer.param_groups:
-            group["lr"] = lr
+        # Mid-step: neither end of the run idles at zero.
+        lr = lr_at((state.step + 0.5) / settings.steps, settings, state.history)
+        tune(state.optimizer, lr, settings)
 
         state.model.train()
         images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
         images, labels = mixed(images, labels, settings, state.step)
-        with machine.autocast():
-            logits = state.model(images)
-        loss = cross_entropy(logits.float(), labels, label_smoothing=settings.run.smoothing)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            diverged("loss", value, lr, state, batch, names)
+        if state.noise:
+            state.noise.begin(state.step)
+        value, correct, parts = 0.0, 0, passes(len(labels), settings)
+        for few, targets in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+            with machine.autocast():
+                logits = state.model(few)
+            loss = objective(logits.float(), targets) * (len(few) / len(images))
+            value += float(loss.detach())
+            if not math.isfinite(value):
+                diverged("loss", value, lr, state, batch, names)
+            state.scaler.scale(loss).backward()
+            correct += int((logits.argmax(1) == main_class(targets)).sum())
 
-        state.scaler.scale(loss).backward()
         state.scaler.unscale_(state.optimizer)
+        if settings.run.l1:
+            add_l1(state.model, settings.run.l1)
         gradient = float(clip(state.model, settings.run.clip))
         if not math.isfinite(gradient) and not state.scaler.is_enabled():  # a scaler skips such a step by itself
             diverged("gradient", gradient, lr, state, batch, names)
@@ -145,11 +175,18 @@ def train(
         state.optimizer.zero_grad(set_to_none=True)
 
         state.step += 1
-        tick = Tick(state.step, lr, value, gradient, int((logits.argmax(1) == main_class(labels)).sum()), len(labels))
+        if state.average and settings.run.ema is not None:
+            average.follow(state.average, state.model, settings.run.ema, state.step)
+        tick = Tick(state.step, lr, value, gradient, correct, len(labels))
         state.sums["loss"] += tick.loss * tick.pictures
         state.sums["correct"] += tick.correct
         state.sums["seen"] += tick.pictures
         yield tick
+
+
+def passes(pictures: int, settings: Settings) -> int:
+    """In how many parts a batch goes through the network; a smaller last batch in fewer."""
+    return -(-min(pictures, settings.batch) * settings.run.accumulate // settings.batch)
 
 
 def diverged(what: str, value: float, lr: float, state: State, batch: Batch, names: Sequence[str]) -> None:
@@ -175,6 +212,7 @@ def stream(settings: Settings, train_set: Examples, start: int, stop: int, worke
         start_step=start,
         stop_step=stop,
         workers=workers,
+        balanced=settings.run.sampling == "balanced",
     )
 
 
@@ -196,21 +234,21 @@ def fit(
     saved, pause = time.monotonic(), settings.run.save_every
     if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
         yield epoch
-    if state.step == settings.steps:  # stopped or killed after the last step: what it left may be older
+    if state.over(settings):  # stopped or killed after the last step: what it left may be older
         yield Save()
         return
     for tick in train(state, batches, settings, machine, train_set.names):
         yield tick
         if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
             yield epoch
-        last = bool(stop) or state.step == settings.steps
+        last = bool(stop) or state.over(settings)
         if last or time.monotonic() - saved >= pause:
             before = time.monotonic()
             yield Save()
             saved = time.monotonic()
             if pause:  # else every step is wanted; saving may cost a twentieth of the time
                 pause = max(pause, 20 * (saved - before))
-        if stop:
+        if last:
             return
 
 
@@ -220,7 +258,7 @@ def score(
     """End an epoch: its row, and the weights if they are the best so far. None where a stop came first."""
     # Evaluation is in float32 here as in `eval`, so that both say the same of the same weights.
     exact = Machine(machine.device, "fp32")
-    answers = join(until(stop, answer(state.model, val_set, exact, workers)))
+    answers = join(until(stop, answer(state.judged, val_set, exact, workers)))
     if stop:
         return None
     if answers.errors:
@@ -236,15 +274,12 @@ def score(
         raise DivergedError(
             f"{what} not finite after step {state.step} (learning rate {row['lr']:.3g})", gentler(float(row["lr"]))
         )
-    best = state.best is None or (row["val_accuracy"], -row["val_loss"]) > (
-        state.best["val_accuracy"],
-        -state.best["val_loss"],
-    )
+    best = better(row, state.best)
     state.history.append(row)
     state.sums = {"loss": 0.0, "correct": 0, "seen": 0}
     if best:
         state.best = row
-        state.best_weights = {name: value.detach().clone() for name, value in state.model.state_dict().items()}
+        state.best_weights = {name: value.detach().clone() for name, value in state.judged.state_dict().items()}
     return Epoch(row, best)
 
 
@@ -253,7 +288,7 @@ def epoch_row(state: State, settings: Settings, answers: Answers) -> Row:
     return {
         "epoch": -(-state.step // settings.epoch_steps),
         "step": state.step,
-        "lr": lr_at((state.step - 0.5) / settings.steps, settings),
+        "lr": lr_at((state.step - 0.5) / settings.steps, settings, state.history),
         "train_loss": state.sums["loss"] / seen,
         "train_accuracy": state.sums["correct"] / seen,
         "val_loss": answers.loss,

@@ -90,6 +90,7 @@ def resolved(job: "Job") -> dict[str, Any]:
         "epochs": settings.epochs,
         "lr": settings.lr,
         "weight_decay": settings.weight_decay,
+        "warmup": settings.warmup,
         "crop": settings.crop,
         "flip": settings.flip,
         "policy_count": settings.augment.policy_count,

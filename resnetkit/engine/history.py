@@ -1,0 +1,28 @@
+"""What the epochs so far say. A run remembers its rows and nothing else, so that a resumed one judges alike."""
+
+from collections.abc import Sequence
+
+Row = dict[str, int | float]
+
+
+def better(row: Row, than: Row | None) -> bool:
+    """Whether an epoch is better on the validation part: more right, or as many at a lower loss."""
+    if than is None:
+        return True
+    return (row["val_accuracy"], -row["val_loss"]) > (than["val_accuracy"], -than["val_loss"])
+
+
+def waits(history: Sequence[Row]) -> list[int]:
+    """For each epoch how many have passed since the best one by then: 0 where it is the best itself."""
+    best: Row | None = None
+    waited: list[int] = []
+    for row in history:
+        found = better(row, best)
+        best = row if found else best
+        waited.append(0 if found else waited[-1] + 1)
+    return waited
+
+
+def plateaus(history: Sequence[Row], epochs: int) -> int:
+    """How often ``epochs`` epochs in a row brought nothing better; after each time the count begins anew."""
+    return sum(waited > 0 and waited % epochs == 0 for waited in waits(history))

@@ -55,6 +55,7 @@ class Run:
     momentum: float = 0.9  # of SGD, RMSprop, LARS and Muon
     nesterov: bool = True  # SGD and Muon look ahead along their momentum
     weight_decay: float | None = None  # pull towards zero (L2); norms and biases are spared (auto: by optimizer)
+    decay_all: bool = False  # weight decay for norms and biases too, as the first papers have it
     schedule: Literal["cosine", "linear", "multistep", "onecycle", "plateau"] = "cosine"  # how the learning rate falls
     warmup: float | None = None  # share of the run spent rising to the highest rate (auto: 0.05, onecycle 0.3)
     milestones: tuple[float, ...] = (0.5, 0.75)  # shares of the run after which multistep lowers the learning rate
@@ -341,6 +342,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
+        "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{run.model} has no shortcuts": ("zero_init", "drop_path") if find(run.model).shortcut == "none" else (),
     }

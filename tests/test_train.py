@@ -21,11 +21,11 @@ from resnetkit.engine.mix import mixed
 from resnetkit.engine.optim import optimizer
 from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.train import State, stream, train
-from resnetkit.errors import DivergedError
+from resnetkit.errors import DivergedError, UsageError
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
 from resnetkit.resolve import Facts, Settings, resolve
-from resnetkit.run import Run
+from resnetkit.run import Run, refuse_idle
 
 GOLDEN = Path(__file__).parent / "golden" / "losses.json"
 CPU = Machine(torch.device("cpu"), "fp32")
@@ -142,6 +142,13 @@ def test_norms_and_biases_are_not_decayed(name: str) -> None:
     spared = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
     for key, parameter in model.named_parameters():
         assert (id(parameter) in spared) == ("bn" in key or key.endswith("bias")), key
+
+
+def test_all_is_decayed_where_the_paper_is_followed() -> None:
+    decided = settings(steps=10, decay_all=True, weight_decay=0.01)
+    assert {group["weight_decay"] for group in optimizer(ResNet(decided.plan), decided).param_groups} == {0.01}
+    with pytest.raises(UsageError, match="--decay-all would have no effect"):
+        refuse_idle(Run(weight_decay=0.0, decay_all=True), {"decay_all"})
 
 
 def test_clipping_shortens_the_step() -> None:

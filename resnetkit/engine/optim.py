@@ -41,7 +41,7 @@ def optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
 def grouped(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """Parameters that are treated alike.
 
-    Weight decay is for weights that multiply: norms and biases are spared (He et al. 2019, section 3.1). ``kernel``:
+    Weight decay is for weights that multiply: norms and biases are spared (He et al. 2019, section 3.1) unless ``decay_all``. ``kernel``:
     what LARS and LAMB scale as a layer, and Muon makes orthogonal, which is not meant for the first and last layer.
     ``scale``: of the learning rate, 1 for the head and less for each block before it, least for the stem (Clark et al.
     2020, arXiv:2003.10555, section 3.1).
@@ -55,8 +55,9 @@ def grouped(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
         below = 0 if name.startswith("fc.") else len(blocks) + 1 - height
         if parameter.requires_grad:
             groups.setdefault((weight, weight and not outer, settings.run.layer_decay**below), []).append(parameter)
+    decay, every = settings.weight_decay, settings.run.decay_all
     return [
-        {"params": params, "weight_decay": settings.weight_decay if weight else 0.0, "kernel": kernel, "scale": scale}
+        {"params": params, "weight_decay": decay if weight or every else 0.0, "kernel": kernel, "scale": scale}
         for (weight, kernel, scale), params in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
 

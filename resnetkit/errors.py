@@ -47,9 +47,9 @@ class DivergedError(KitError, ArithmeticError):
     code = 6
 
 
-def nearest(name: str, known: Iterable[str], most: int = 3) -> str:
+def nearest(name: str, known: Iterable[str], most: int = 3, likeness: float = 0.6) -> str:
     """``; did you mean a, b or c?`` -- or nothing, where nothing is near."""
-    near = difflib.get_close_matches(name, list(known), n=most, cutoff=0.6)
+    near = difflib.get_close_matches(name, list(known), n=most, cutoff=likeness)
     if not near:
         return ""
     *firsts, last = near

@@ -113,7 +113,7 @@ class Parser(argparse.ArgumentParser):
         ours = self.meant(name)
         if ours in self.places:
             return f"; {ours.upper()} stands without a flag"
-        return f"; did you mean {ours}?" if ours else nearest(name, self.takes_value)
+        return f"; did you mean {ours}?" if ours else nearest(name, self.takes_value, likeness=0.65)  # dashes are alike
 
     def refuse_key_value(self, word: str) -> None:
         name, sign, value = word.partition("=")

@@ -9,6 +9,7 @@ import pytest
 from resnetkit.data.augment import Augment
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.job import variation
 from resnetkit.modelfile import Card
 from resnetkit.plan import lay_out
 from resnetkit.resolve import Facts, Settings, resolve
@@ -193,3 +194,24 @@ def test_a_given_rate_and_decay_are_used_as_they_are() -> None:
 def test_letterbox_shows_whole_pictures_in_training_too() -> None:
     settings = decide(PHOTOS, resize="letterbox")
     assert (settings.preprocess.resize, settings.crop) == ("letterbox", "none")
+
+
+def test_the_line_of_what_varies_names_all_that_is_on() -> None:
+    why = "a mirrored picture is as good"
+    assert variation(decide(SMALL)) == f"crop pad, flip yes ({why})"
+    assert variation(decide(GREY, flip=True)) == "crop pad, flip yes"
+    rich = decide(
+        SMALL,
+        policy="randaugment",
+        jitter=0.4,
+        hue=0.1,
+        cutout=0.5,
+        erase=0.25,
+        mixup=0.2,
+        cutmix=1.0,
+        policy_strength=0.7,
+    )
+    named = "randaugment 2 x 0.7, jitter 0.4, hue 0.1, cutout 0.5, erase 0.25, mixup 0.2 or cutmix 1"
+    assert variation(rich) == f"crop pad, flip yes ({why}), {named}"
+    assert variation(decide(SMALL, policy="trivialaugment", cutmix=1.0)).endswith("), trivialaugment, cutmix 1")
+    assert variation(decide(SMALL, policy="augmix")).endswith("), augmix 3 x 0.3")

@@ -107,10 +107,9 @@ def test_killed_and_resumed_is_the_run_never_stopped(
     assert not list((out / "checkpoints").glob(".step-*"))
 
 
-@pytest.mark.parametrize("policy", ["randaugment", "augmix"])
-def test_whatever_varies_varies_alike_after_a_kill(data: Path, whole: Path, tmp_path: Path, policy: str) -> None:
+def test_whatever_varies_varies_alike_after_a_kill(data: Path, whole: Path, tmp_path: Path) -> None:
     varied: dict[str, Any] = {
-        "policy": policy,
+        "policy": "augmix",
         "jitter": 0.4,
         "cutout": 0.25,
         "erase": 0.5,

@@ -197,6 +197,8 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         and f"the run has only {math.ceil(settings.epochs)} epochs",
         "sampling": run.sampling == "balanced" and even(facts),
         "val_share": facts.has_val and "the data brings its own validation part",
+        "drop_path": all(b.kind == "plain" for stage in settings.plan.stages for b in stage)
+        and f"{settings.model} has no shortcuts",
         "zero_init": run.weights != "none" and "the weights are given",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),

@@ -25,7 +25,7 @@ ROOMS = """
     modelfile foreign weights assumptions
     metrics resolve
     engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
-    engine.losses engine.average engine.noise     engine.checkpoint engine.evaluate engine.train
+    engine.losses engine.average engine.noise engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder classifier job forecast training report.progress
     api doctor flags arguments verbs cli

@@ -54,7 +54,7 @@ class Run:
     lr: float | None = None  # highest learning rate of the run (auto: by optimizer and batch)
     momentum: float = 0.9  # of SGD, RMSprop, LARS and Muon
     nesterov: bool = True  # SGD and Muon look ahead along their momentum
-    weight_decay: float | None = None  # pull towards zero (L2); norms and biases are spared (auto: by optimizer)
+    weight_decay: float | None = None  # pull to zero (L2 in SGD and Adam), norms and biases spared (auto: by optimizer)
     decay_all: bool = False  # weight decay for norms and biases too, as the first papers have it
     schedule: Literal["cosine", "linear", "multistep", "onecycle", "plateau"] = "cosine"  # how the learning rate falls
     warmup: float | None = None  # share of the run spent rising to the highest rate (auto: 0.05, onecycle 0.3)
@@ -62,16 +62,17 @@ class Run:
     plateau_epochs: int = 5  # epochs without a better validation after which plateau lowers the learning rate
     gamma: float = 0.1  # what multistep and plateau multiply the learning rate by
     layer_decay: float = 1.0  # what the rate is multiplied by from each block to the one before it (1: all learn alike)
-    dropout: float = 0.0  # chance that a feature is left out before the head, while it learns
-    drop_path: float = 0.0  # chance that the last residual branch is left out, rising from the first
-    l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
     clip: float | None = None  # longest gradient allowed (none: any)
+    ema: float | None = None  # keep a running mean of the weights; this share stays at each step (none: the weights)
+
     loss: Literal["cross-entropy", "bce", "focal"] = "cross-entropy"  # what is made small (bce: a yes or no a class)
     focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
     smoothing: float = 0.1  # share of each label spread evenly over all classes
-    ema: float | None = None  # keep a running mean of the weights; this share stays at each step (none: the weights)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: pictures of rare classes count more
     sampling: Literal["all", "balanced"] = "all"  # balanced: an epoch shows each class equally often
+    l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
+    dropout: float = 0.0  # chance that a feature is left out before the head, while it learns
+    drop_path: float = 0.0  # chance that the last residual branch is left out, rising from the first
 
     crop: Literal["auto", "resized", "pad", "none"] = "auto"  # random cut (auto: resized for photographs, else pad)
     crop_scale: float = 0.35  # smallest share of a picture that a random resized crop keeps

@@ -1,11 +1,13 @@
 """Each loss is the formula of its paper, written out in float64; rare classes get their due."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from samples import folder
 from test_train import CPU, begin, settings, some_digits
 
 from resnetkit.data.batches import examples
@@ -15,8 +17,10 @@ from resnetkit.data.sources import open_source
 from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.losses import Loss, loss_of
 from resnetkit.engine.train import stream, train
+from resnetkit.job import prepare
 from resnetkit.plan import with_io
 from resnetkit.resolve import balance
+from resnetkit.run import Run
 
 RNG = np.random.default_rng(0)
 LOGITS, LABELS = RNG.normal(scale=3, size=(6, 4)), RNG.integers(0, 4, 6)
@@ -74,6 +78,20 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     wanted = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     assert balance((50, 9, 1)) == pytest.approx(wanted)
     assert balance((50, 0, 10)) == pytest.approx((0.6, 0.0, 3.0))
+
+
+def test_a_job_counts_the_pictures_that_it_trains_on(tmp_path: Path) -> None:
+    root = folder(
+        tmp_path / "photos", *(f"{name}/{i}.png" for name, n in (("ants", 20), ("bees", 6)) for i in range(n))
+    )
+    job = prepare(Run(data=str(root), class_weights="balanced", model="resnet20"), frozenset({"class_weights"}))
+    counts = np.bincount(job.sets["train"].labels)
+    assert counts.sum() < 26
+    assert job.settings.class_weights == pytest.approx(balance(tuple(counts.tolist())))
+    assert dict(job.lines())["learning"] == "rare classes weigh more"
+    plain = prepare(Run(data=str(root), model="resnet20"), frozenset())
+    assert plain.settings.class_weights is None
+    assert "learning" not in dict(plain.lines())
 
 
 def test_l1_adds_its_slope_to_the_weights_alone() -> None:

@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from samples import folder, idx_bytes
 from resnetkit.engine import checkpoint
 from resnetkit.engine.evaluate import Answers, answer
 from resnetkit.engine.stop import Stopped
+from resnetkit.engine.train import Tick
 from resnetkit.errors import DataError, UsageError, WeightsError
 from resnetkit.run import Run
-from resnetkit.training import Done, resuming, training
+from resnetkit.training import Done, Event, resuming, training
 
 SETTINGS: dict[str, Any] = {
     "model": "resnet20",
@@ -169,6 +171,66 @@ def test_no_part_of_the_saved_state_is_idle(data: Path, whole: Path, tmp_path: P
     rewritten(path, checkpoint.Snapshot(tensors, values))
     list(resuming(out))
     assert differing(out, tmp_path / "reference" if part == "best weights" else whole) != []
+
+
+@pytest.mark.parametrize(
+    ("more", "part"),
+    [
+        ({"ema": 0.9, "dropout": 0.3, "drop_path": 0.3, "accumulate": 2}, "average"),
+        ({"schedule": "plateau", "plateau_epochs": 1}, "history"),
+        ({"patience": 1}, "history"),
+        ({"optimizer": "muon", "sampling": "balanced", "schedule": "onecycle", "layer_decay": 0.9}, "optimizer"),
+    ],
+)
+def test_what_a_run_remembers_beside_the_usual_is_kept_and_needed(
+    data: Path, tmp_path: Path, more: dict[str, Any], part: str
+) -> None:
+    base, straight, twice, lossy = (tmp_path / name for name in ("base", "straight", "twice", "lossy"))
+    stopped_at(training(Run(data=str(data), out=str(base), **{**SETTINGS, **more})), 10)
+    path = checkpoint.found(base / "checkpoints")[0]
+    snapshot = checkpoint.load(path)
+    tensors, values = dict(snapshot.tensors), dict(snapshot.values)
+    if part == "history":  # the first epoch is the best there will be
+        values["best"] = values["best"] | {"val_accuracy": 2.0}
+        values["history"] = [values["best"]]
+        rewritten(path, checkpoint.Snapshot(tensors, values))
+    for copy in (straight, twice, lossy):
+        shutil.copytree(base, copy)
+    list(resuming(straight))
+    stopped_at(resuming(twice), 11)
+    list(resuming(twice, workers=2))
+    assert differing(twice, straight) == []
+    if part == "history":
+        values["history"] = []
+    elif part == "average":
+        tensors |= {name: tensors[f"model.{name[8:]}"] for name in tensors if name.startswith("average.")}
+    else:
+        tensors = {name: value for name, value in tensors.items() if not name.startswith(part)}
+    rewritten(lossy / "checkpoints" / path.name, checkpoint.Snapshot(tensors, values))
+    list(resuming(lossy))
+    assert "last.safetensors" in differing(lossy, straight)
+
+
+def stopped_at(events: Generator[Event], step: int) -> None:
+    """Drop a run at one of its steps, which is not saved yet."""
+    with closing(events):
+        next(event for event in events if isinstance(event, Tick) and event.step == step)
+
+
+def test_a_run_that_ends_early_is_done_and_says_so(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    stopped_at(training(Run(data=str(data), out=str(out), **{**SETTINGS, "patience": 1})), 10)
+    path = checkpoint.found(out / "checkpoints")[0]
+    snapshot = checkpoint.load(path)
+    best = snapshot.values["best"] | {"val_accuracy": 2.0}
+    rewritten(path, checkpoint.Snapshot(snapshot.tensors, snapshot.values | {"best": best, "history": [best]}))
+    for _ in range(2):  # and again, where somebody resumes what is over
+        events = list(resuming(out))
+        assert isinstance(events[-1], Done)
+        assert any("ended after epoch 2: none since epoch 1 was better" in getattr(e, "text", "") for e in events)
+        assert events[-1].metrics["epoch"] == 1
+        status = json.loads((out / "status.json").read_bytes())
+        assert (status["status"], status["step"]) == ("done", 12)
 
 
 @pytest.mark.parametrize("damage", ["flip", "half", "empty", "gone", "no manifest"])

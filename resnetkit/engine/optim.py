@@ -42,9 +42,9 @@ def grouped(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """Parameters that are treated alike.
 
     Weight decay is for weights that multiply: norms and biases are spared (He et al. 2019, section 3.1) unless
-    ``decay_all``. ``kernel``: what LARS and LAMB scale as a layer, and Muon makes orthogonal, which is not meant for the
-    first and last layer. ``scale``: of the learning rate, 1 for the head and less for each block before it, least for
-    the stem (Clark et al. 2020, arXiv:2003.10555, section 3.1).
+    ``decay_all``. ``kernel``: what LARS and LAMB scale as a layer, and Muon makes orthogonal, which is not meant for
+    the first and last layer. ``scale``: of the learning rate, 1 for the head and less for each block before it, least
+    for the stem (Clark et al. 2020, arXiv:2003.10555, section 3.1).
     """
     blocks = [f"layer{s}.{b}." for s, stage in enumerate(settings.plan.stages, start=1) for b in range(len(stage))]
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}

@@ -75,7 +75,7 @@ class State:
     @property
     def judged(self) -> nn.Module:
         """The network that is evaluated and kept."""
-        return self.average or self.model
+        return self.model if self.average is None else self.average
 
     def snapshot(self) -> Snapshot:
         moments = self.optimizer.state_dict()["state"]

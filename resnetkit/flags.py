@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from resnetkit.aliases import meant
 from resnetkit.errors import UsageError, nearest
-from resnetkit.run import HINTS, Run, check, kind_of, meant, notes, show, spell
+from resnetkit.run import HINTS, Run, check, kind_of, notes, show, spell
 
 COMMON = ("model", "epochs", "batch", "lr", "size", "weights", "device", "workers", "seed", "out")  # what --help shows
 PLACEHOLDERS = {"model": "NAME", "out": "DIR", "weights": "FILE", "device": "NAME", "milestones": "X,X"}

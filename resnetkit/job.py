@@ -168,14 +168,13 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         "val_share": None if facts.has_val else run.val_share,
         "pictures": {name: len(part.labels) for name, part in parts.items()},
     }
-    kept = {name: value for name, value in dataclasses.asdict(run).items() if name not in ELSEWHERE}
     blank = Card(
         model=settings.model,
         plan=settings.plan,
         classes=settings.classes,
         preprocess=settings.preprocess,
         data=about,
-        run=kept,
+        run=kept(run),
         versions=versions(),
     )
     return Job(settings, machine, model, parts, sets, split, blank, workers, notes)
@@ -236,6 +235,11 @@ def stack_of(seen: Survey, whole: Any, index: NDArray[np.int64], settings: Setti
     if pixels.shape[-1] < settings.preprocess.channels:
         pixels = np.repeat(pixels, settings.preprocess.channels, axis=-1)
     return pixels
+
+
+def kept(run: Run) -> dict[str, Any]:
+    """The settings that a network depends on."""
+    return {name: value for name, value in dataclasses.asdict(run).items() if name not in ELSEWHERE}
 
 
 def versions() -> dict[str, str]:

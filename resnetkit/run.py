@@ -2,25 +2,20 @@
 
 import dataclasses
 import inspect
-import json
 import math
 import numbers
 import operator
 import os
 import re
-import stat
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from resnetkit.errors import UsageError, nearest, plain, some
+from resnetkit.aliases import guess
+from resnetkit.errors import UsageError, plain
 from resnetkit.zoo import find
-
-FORMAT = 1
-LARGEST_FILE = 1 << 20  # bytes of a run.json; ours have two thousand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,68 +152,6 @@ SIGNS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
 }
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 
-# What other tools call these things: ours, then theirs. The first of ours that a verb has is suggested.
-ALIASES = {
-    "data": "data-dir data-path dataset train-dir train-data input root",
-    "size": "imgsz img-size image-size input-size img resolution crop-size",
-    "batch": "batch-size bs b per-device-train-batch-size train-batch-size",
-    "epochs": "epoch num-epochs n-epochs max-epochs num-train-epochs e",
-    "steps": "max-steps num-steps iterations iters max-iter",
-    "lr": "lr0 learning-rate base-lr lr-base max-lr",
-    "weight_decay": "wd decay l2",
-    "optimizer": "opt optim",
-    "schedule": "sched scheduler lr-scheduler lr-schedule cos-lr",
-    "warmup": "warmup-epochs warmup-steps lr-warmup-epochs warmup-ratio",
-    "momentum": "mom opt-momentum",
-    "milestones": "lr-steps lr-milestones decay-milestones decay-epochs",
-    "plateau_epochs": "patience-epochs lr-patience plateau-patience",
-    "gamma": "lr-gamma decay-rate lrf",
-    "smoothing": "label-smoothing",
-    "loss": "criterion loss-fn loss-function objective",
-    "focal_gamma": "focal-loss-gamma fl-gamma",
-    "class_weights": "class-weight weight-classes auto-class-weights",
-    "sampling": "sampler oversample balance weighted-sampler balanced-sampling",
-    "patience": "early-stopping early-stopping-patience es-patience",
-    "accumulate": "accum grad-accum grad-accum-steps gradient-accumulation-steps accumulate-grad-batches accum-iter",
-    "ema": "model-ema ema-decay model-ema-decay",
-    "layer_decay": "layer-wise-lr-decay llrd layer-lr-decay",
-    "dropout": "drop drop-rate dropout-rate",
-    "drop_path": "drop-path-rate stochastic-depth stochastic-depth-prob drop-connect",
-    "l1": "l1-penalty l1-reg l1-lambda l1-weight",
-    "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",
-    "weights": "pretrained initial-checkpoint checkpoint checkpoint-path ckpt load",
-    "model": "arch architecture network net backbone model-name checkpoint weights ckpt",
-    "out": "output output-dir out-dir save-dir name project o experiment results-dir results-file output-file",
-    "device": "gpu gpus cuda accelerator no-cuda use-gpu",
-    "precision": "amp amp-dtype half fp16 bf16 fp32 dtype mixed-precision",
-    "workers": "num-workers threads j n-workers",
-    "seed": "random-seed random-state manual-seed",
-    "val_share": "val-split val-pct valid-pct validation-split train-val-split val-ratio val-fraction",
-    "zero_init": "zero-init-residual zero-init-last zero-gamma",
-    "image_column": "image-col path-column path-col filename-column x-col input-key",
-    "label_column": "label-col target-column target-col class-column y-col target-key",
-    "part_column": "split-column split-col set-column",
-    "group_column": "group-col groups patient-column",
-    "flip": "hflip fliplr horizontal-flip",
-    "crop_scale": "scale min-scale",
-    "policy": "auto-augment autoaugment aa ra rand-augment randaug trivial-augment ta-wide augmix",
-    "policy_strength": "ra-magnitude rand-magnitude magnitude augmix-severity severity",
-    "policy_count": "ra-ops rand-ops num-ops ra-n augmix-width mixture-width",
-    "jitter": "color-jitter colour-jitter hsv-s hsv-v",
-    "hue": "hsv-h color-jitter-hue",
-    "cutout": "cutout-length cutout-size",
-    "erase": "random-erase random-erasing reprob re-prob erasing",
-    "mixup": "mixup-alpha mix-up",
-    "cutmix": "cutmix-alpha cut-mix",
-    "resume": "continue",
-    "run": "config cfg c",
-    "top": "topk top-k k",
-    "path": "source input image images img infer-imgs file files",
-    "split": "subset",
-    "json": "format",
-    "src": "source input checkpoint weights pretrained",
-}
-
 
 def check(name: str, value: Any, said: str = "") -> Any:
     """``value`` as field ``name`` keeps it. ``said`` is what the user calls the field, for the error."""
@@ -294,23 +227,6 @@ def show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def meant(name: str, known: Collection[str]) -> str | None:
-    """Which of the ``known`` names somebody means who writes another tool's name, or other dashes."""
-    same = (ours for ours in known if squash(ours) == squash(name))
-    theirs = (ours for ours, others in ALIASES.items() if ours in known and squash(name) in map(squash, others.split()))
-    return next(same, None) or next(theirs, None)
-
-
-def guess(name: str, known: Collection[str]) -> str:
-    """``; did you mean size?`` -- or nothing."""
-    ours = meant(name, known)
-    return f"; did you mean {ours}?" if ours else nearest(name, known)
-
-
-def squash(name: str) -> str:
-    return re.sub(r"[-_.]", "", name).lower()
-
-
 def override(run: Run, changes: Mapping[str, Any]) -> Run:
     """A copy with some settings changed: ``override(run, {"lr": 0.2})``. An unknown name is an error."""
     refuse_unknown(changes)
@@ -353,65 +269,6 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
                 raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")
     if run.class_weights == run.sampling == "balanced":
         raise UsageError("class_weights and sampling both make up for rare classes", "give one of the two")
-
-
-def dumps(run: Run, given: Iterable[str]) -> str:
-    """A run as JSON, with the names of the settings that somebody chose."""
-    document = {"format": FORMAT, "settings": dataclasses.asdict(run), "given": sorted(given)}
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def loads(text: str, where: str = "run.json") -> tuple[Run, frozenset[str]]:
-    """A run and what was given, from JSON. In a file without ``given`` every setting in it was."""
-    fix = "compare it with a run.json that resnet train wrote"
-    try:
-        document = json.loads(text, object_pairs_hook=without_twins, parse_constant=refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where} is not proper JSON: {plain(error)[:200] or 'it is too deep'}", fix) from None
-    if not isinstance(document, dict) or not isinstance(document.get("settings"), dict):
-        raise UsageError(f'{where} has no "settings"', fix)
-    if document.get("format") != FORMAT:
-        raise UsageError(
-            f'{where} has "format" {show(document.get("format"))}; this resnetkit reads {FORMAT}',
-            "use the resnetkit that wrote it, or a newer one",
-        )
-    if extra := document.keys() - {"format", "settings", "given"}:
-        raise UsageError(
-            f"{where} has unknown entries: {some(sorted(extra))}", "remove them, or move settings to settings"
-        )
-    settings, given = document["settings"], document.get("given", list(document["settings"]))
-    refuse_unknown(settings, f"{where}: ")
-    if not isinstance(given, list) or not all(isinstance(name, str) and name in HINTS for name in given):
-        raise UsageError(f'{where}: "given" is not a list of settings', fix)
-    return Run(**{n: check(n, value, f"{where}: {n}") for n, value in settings.items()}), frozenset(given)
-
-
-def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen = dict(pairs)
-    if len(seen) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{some({show(n) for n in names if names.count(n) > 1})} stands there twice")
-    return seen
-
-
-def refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number")
-
-
-def read_file(path: Path) -> tuple[Run, frozenset[str]]:
-    """The run in a file; whatever cannot be read as one is a UsageError naming the file."""
-    where = plain(path)
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise UsageError(f"{where} is a folder, not a run.json", f"name the file, such as {where}/run.json")
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
-            raise UsageError(f"{where} is not a run.json", "name the run.json of a run folder")
-        return loads(path.read_bytes().decode("utf-8-sig"), where)
-    except UnicodeDecodeError:
-        raise UsageError(f"{where} is not text", "name the run.json of a run folder") from None
-    except OSError as error:
-        raise UsageError(f"{where} cannot be read: {error.strerror}", "name the run.json of a run folder") from None
 
 
 def notes(cls: type) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import resnetkit.run as runs
-from resnetkit import dice
+from resnetkit import dice, runfile
 from resnetkit.errors import UsageError, plain
 from resnetkit.run import Run, override, refuse_idle, spell
 
@@ -101,7 +101,7 @@ def dumps(sweep: Sweep) -> str:
         "format": FORMAT,
         "trials": sweep.trials,
         "axes": axes,
-        "run": json.loads(runs.dumps(sweep.run, sweep.given)),
+        "run": json.loads(runfile.dumps(sweep.run, sweep.given)),
     }
     return json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -113,7 +113,7 @@ def read_file(path: Path) -> Sweep:
         document = json.loads(path.read_bytes())
         if document["format"] != FORMAT:
             raise UsageError(f"{plain(path)} has format {plain(document['format'])}, not {FORMAT}", fix)
-        run, given = runs.loads(json.dumps(document["run"]), plain(path))
+        run, given = runfile.loads(json.dumps(document["run"]), plain(path))
         axes: dict[str, Axis] = {}
         for name, axis in document["axes"].items():
             runs.refuse_unknown([name])

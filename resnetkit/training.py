@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import resnetkit.run as runs
-from resnetkit import files, modelfile
+from resnetkit import files, modelfile, runfile
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint
 from resnetkit.engine.device import Machine, threads
@@ -18,7 +18,7 @@ from resnetkit.engine.stop import Stop, Stopped, listening, until
 from resnetkit.engine.train import Epoch, Save, State, Tick, fit
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.evaluation import Evaluation
-from resnetkit.job import Job, Watch, prepare
+from resnetkit.job import Job, Watch, kept, prepare
 from resnetkit.report import tables
 from resnetkit.report.results import write_curves, write_evaluation
 from resnetkit.run import Run
@@ -62,7 +62,7 @@ def training(run: Run, given: frozenset[str] = frozenset(), *, watch: Watch | No
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
             modelfile.save(folder.start, job.model.state_dict(), job.card)
-        files.write_text(folder.settings, runs.dumps(run, given))  # last: with it the folder can be resumed
+        files.write_text(folder.settings, runfile.dumps(run, given))  # last: with it the folder can be resumed
         yield from work(job, folder)
 
 
@@ -75,7 +75,7 @@ def resuming(
     """
     folder = RunFolder.open(path)
     with folder.locked():
-        run, given = runs.read_file(folder.settings)
+        run, given = runfile.read_file(folder.settings)
         moved: dict[str, Any] = {
             name: value for name, value in (("data", data), ("workers", workers)) if value is not None
         }
@@ -100,10 +100,11 @@ def refuse_changes(job: Job, before: list[Row], folder: RunFolder) -> None:
 
 
 def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder) -> None:
-    """A checkpoint belongs to the settings it was made with."""
+    """A checkpoint belongs to the settings it was made with; one that it does not know yet was at its default."""
     before, now = snapshot.values.get("run"), json.loads(json.dumps(job.card.run))
+    before = {**json.loads(json.dumps(kept(Run()))), **(before if isinstance(before, dict) else {})}
     if before != now:
-        names = [name for name in now if not isinstance(before, dict) or before.get(name) != now[name]]
+        names = [name for name in now if before.get(name) != now[name]]
         raise UsageError(
             f"{plain(folder.settings)} is not what it was when the checkpoint was made: {some(names)}",
             "put it back as it was, or begin a new run with resnet train --run",

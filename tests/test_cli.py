@@ -16,7 +16,8 @@ import resnetkit
 from resnetkit import arguments, cli, doctor
 from resnetkit.errors import KitError, UsageError
 from resnetkit.flags import COMMON, Parser
-from resnetkit.run import HINTS, Run, dumps
+from resnetkit.run import HINTS, Run
+from resnetkit.runfile import dumps
 from resnetkit.verbs.networks import doctor_flags
 from resnetkit.verbs.table import SYNONYMS, VERBS
 from resnetkit.verbs.training import refuse_beside_resume, requested

@@ -391,3 +391,16 @@ def test_a_run_whose_settings_were_changed_is_refused(data: Path, tmp_path: Path
     (out / "run.json").write_text(json.dumps(document))
     with pytest.raises((UsageError, DataError)):
         list(resuming(out))
+
+
+def test_a_checkpoint_from_before_a_setting_was_there_is_gone_on_with(data: Path, whole: Path, tmp_path: Path) -> None:
+    out = killed(data, tmp_path / "run", "step", 10)
+    document = json.loads((out / "run.json").read_bytes())
+    del document["settings"]["mixup"]
+    (out / "run.json").write_text(json.dumps(document))
+    newest = checkpoint.found(out / "checkpoints")[0]
+    snapshot = checkpoint.load(newest)
+    del snapshot.values["run"]["mixup"]
+    rewritten(newest, snapshot)
+    list(resuming(out))
+    assert differing(out, whole) == []

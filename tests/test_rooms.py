@@ -17,7 +17,7 @@ ROOT = Path(resnetkit.__file__).parent
 # The reading order. A new file is a new name here.
 ROOMS = """
     errors files dice
-    spec zoo plan cost describe run recipes
+    spec zoo plan cost describe aliases run runfile recipes
     init model
     data.headers data.decode data.preprocess data.parts
     data.idx data.folders data.lists data.parquet data.digits data.sources
@@ -52,7 +52,7 @@ LATE = {
     "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files spec zoo plan cost describe run recipes flags arguments cli".split()
+PURE = "errors files spec zoo plan cost describe aliases run runfile recipes flags arguments cli".split()
 PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,

@@ -12,23 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnetkit import flags
+from resnetkit.aliases import ALIASES, meant
 from resnetkit.errors import UsageError
-from resnetkit.run import (
-    ALIASES,
-    HINTS,
-    LIMITS,
-    Run,
-    dumps,
-    kind_of,
-    loads,
-    meant,
-    notes,
-    override,
-    read_file,
-    refuse_idle,
-    spell,
-    wanted,
-)
+from resnetkit.run import HINTS, LIMITS, Run, kind_of, notes, override, refuse_idle, spell, wanted
+from resnetkit.runfile import dumps, loads, read_file
 from resnetkit.zoo import ZOO
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from resnetkit import recipes
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser, dashed, given
-from resnetkit.run import HINTS, Run, override, read_file, refuse_idle
+from resnetkit.run import HINTS, Run, override, refuse_idle
+from resnetkit.runfile import read_file
 from resnetkit.verbs.verb import say
 
 if TYPE_CHECKING:

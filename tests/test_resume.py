@@ -203,7 +203,7 @@ def test_what_a_run_remembers_beside_the_usual_is_kept_and_needed(
     if part == "history":
         values["history"] = []
     elif part == "average":
-        tensors |= {name: tensors[f"model.{name[8:]}"] for name in tensors if name.startswith("average.")}
+        tensors |= {name: tensors[f"model.{name[8:]}"].clone() for name in tensors if name.startswith("average.")}
     else:
         tensors = {name: value for name, value in tensors.items() if not name.startswith(part)}
     rewritten(lossy / "checkpoints" / path.name, checkpoint.Snapshot(tensors, values))

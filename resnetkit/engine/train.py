@@ -108,7 +108,7 @@ class State:
             parts[kind][rest] = tensor
         self.model.load_state_dict(parts["model"])
         self.best_weights = parts["best"]
-        if self.average:
+        if self.average is not None:
             self.average.load_state_dict(parts["average"])
         moments: dict[int, dict[str, Any]] = {}
         for name, tensor in parts["optimizer"].items():
@@ -116,7 +116,7 @@ class State:
             moments.setdefault(int(index), {})[rest] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        for weight, kept in self.optimizer.state.items():  # in the layout that they had: sums go by it to the last bit
+        for weight, kept in self.optimizer.state.items():  # in the layout of the weights, as before
             kept |= {n: torch.empty_like(weight).copy_(v) for n, v in kept.items() if v.shape == weight.shape}
         values = snapshot.values
         self.step, self.sums, self.history, self.best = (values[k] for k in ("step", "sums", "history", "best"))
@@ -175,7 +175,7 @@ def train(
         state.optimizer.zero_grad(set_to_none=True)
 
         state.step += 1
-        if state.average and settings.run.ema is not None:
+        if state.average is not None and settings.run.ema is not None:
             average.follow(state.average, state.model, settings.run.ema, state.step)
         tick = Tick(state.step, lr, value, gradient, correct, len(labels))
         state.sums["loss"] += tick.loss * tick.pictures

@@ -20,7 +20,8 @@ ROOMS = """
     spec zoo plan cost describe run
     init model
     data.headers data.decode data.preprocess data.parts
-    data.idx data.folders data.parquet data.digits data.sources
+    data.regular data.arrays data.pickles
+    data.folders data.imagenet data.idx data.parquet data.npz data.cifar data.digits data.sources
     data.split data.survey data.augment data.batches
     modelfile foreign weights assumptions
     metrics resolve

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,21 @@ def open_folder(root: Path, classes: Sequence[str] | None, max_pixels: int) -> S
     walks = {part: explore(Walk(folder)) for part, folder in part_folders(root).items()}
     if not any(walk.names for walk in walks.values()):
         raise DataError(*nothing(root, walks))
-    found = {part: [name.partition("/")[0] for name in walk.names] for part, walk in walks.items()}
+    return walked(root, walks, {part: classes_of(walk) for part, walk in walks.items()}, classes, max_pixels)
+
+
+def classes_of(walk: Walk) -> list[str]:
+    return [name.partition("/")[0] for name in walk.names]
+
+
+def walked(
+    root: Path,
+    walks: Mapping[PartName, Walk],
+    found: Mapping[PartName, Sequence[str]],
+    classes: Sequence[str] | None,
+    max_pixels: int,
+) -> Source:
+    """The source that walks have found, ``found`` being the class of each picture that they met."""
     first = next((part for part in found if part in ("train", "all")), None)
     if classes is None and first is not None:
         walk, present = walks[first], set(found[first])

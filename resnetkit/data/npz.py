@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from resnetkit.data.arrays import array_source, check_words, named
 from resnetkit.data.parts import ORDER, PART_NAMES, PartName, Source
 from resnetkit.data.regular import open_regular
-from resnetkit.errors import DataError, ResourceError, plain, some
+from resnetkit.errors import DataError, KitError, ResourceError, plain, some
 
 LIMIT = 16 << 30  # bytes of arrays that are held in memory
 RATIO = 100  # times its packed size that an array may unpack to, ...
@@ -103,7 +103,7 @@ def read_npz(path: Path) -> Contents:
                     parts[part] = pixels, numbers
                 words = [read_array(archive, members[key], where, "names") for key in names]
                 return Contents(parts, as_words(where, words), sorted(members.keys() - used))
-    except DataError:
+    except KitError:
         raise
     except (BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, LookupError) as error:
         raise DataError(f"{where} is truncated or damaged, or no .npz file: {plain(error)}", AGAIN) from error

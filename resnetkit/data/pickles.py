@@ -1,4 +1,4 @@
-"""Pickled dicts of lists, words and whole-number arrays, as CIFAR's python version has them, read without being run.
+"""Pickled dicts of lists, words and arrays of numbers, as CIFAR's python version has them, read without being run.
 
 A pickle is a program for a machine with a stack. Here is a machine that knows only the instructions those files need.
 It calls nothing: what numpy's functions would build is put together from the bytes that are there, so that no file can
@@ -186,9 +186,9 @@ def complete(target: object, state: object) -> None:
 
 
 def array_of(data: bytes | bytearray, kind: Number, shape: tuple[Any, ...], fortran: bool) -> NDArray[Any]:
-    """Whole numbers (shape) over the bytes that are there, of which there must be as many as the shape says."""
-    if not re.fullmatch(r"[iu][1248]", kind.code) or kind.order not in ("|", "<", ">", "="):
-        raise ValueError("no whole numbers")
+    """Numbers (shape) over the bytes that are there, of which there must be as many as the shape says."""
+    if not re.fullmatch(r"[iuf][1248]|b1", kind.code) or kind.order not in ("|", "<", ">", "="):
+        raise ValueError("no numbers")
     if len(shape) > 4 or not all(type(n) is int and n > 0 for n in shape):
         raise ValueError("no shape")
     dtype = np.dtype(kind.order + kind.code)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import pickle
 import struct
@@ -160,10 +161,10 @@ def test_every_reader_sees_the_same_in_grey(tmp_path: Path) -> None:
 
 def refused(root: Path, *words: str, classes: Sequence[str] | None = None) -> KitError:
     """Opening fails soon with these words, as a DataError with a remedy, and names the file or folder."""
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises((DataError, ResourceError)) as caught:
         open_source(root, classes=classes)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
     error = caught.value
     assert isinstance(error, KitError)
     assert error.fix
@@ -171,6 +172,16 @@ def refused(root: Path, *words: str, classes: Sequence[str] | None = None) -> Ki
         assert word in str(error)
     assert str(root) in error.what
     return error
+
+
+@contextlib.contextmanager
+def memory_below(limit: int) -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()
 
 
 # npz
@@ -357,10 +368,8 @@ def test_broken_npz(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     for data, words in bad_archives():
         path.write_bytes(data)
-        tracemalloc.start()
-        refused(path, words)
-        assert tracemalloc.get_traced_memory()[1] < 20_000_000, words
-        tracemalloc.stop()
+        with memory_below(20_000_000):
+            refused(path, words)
 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -629,6 +638,7 @@ def bad_pickles() -> list[tuple[bytes, str]]:
         (head(b"\x8b" + struct.pack("<i", 4) + bytes(4)), "do not need: LONG4"),
         (head(b"L" + b"9" * 5_000 + b"L\n"), "truncated or damaged"),
         (head(b"N2"), "do not need: DUP"),
+        (head(b"S'\\('\n"), "do not need: STRING"),
         (head(b"NR"), "truncated or damaged"),
         (head(b"Nb"), "truncated or damaged"),
         (head(b"h\x07"), "truncated or damaged"),
@@ -688,11 +698,8 @@ def test_a_pickle_of_many_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pickle_takes_no_more_than_its_size() -> None:
     huge = [head(code + struct.pack("<Q", 1 << 36)) for code in (b"\x8e", b"\x96")]
     for data in [LAUGHS, LONG_MEMO, *huge, head(b"T\xff\xff\xff\x7f")]:
-        tracemalloc.start()
-        with contextlib.suppress(DataError):
+        with memory_below(100_000), contextlib.suppress(DataError):
             read_pickle(data, "a")
-        assert tracemalloc.get_traced_memory()[1] < 100_000
-        tracemalloc.stop()
 
 
 def test_pickles_cut_off_anywhere(tmp_path: Path) -> None:
@@ -794,14 +801,14 @@ def test_anything_at_all(tmp_path: Path, which: str) -> None:
     @given(st.sampled_from(goods), st.lists(edit, min_size=1, max_size=6))
     def attempt(good: bytes, edits: list[tuple[str, int, int, bytes]]) -> None:
         file.write_bytes(broken(good, edits))
-        begun = time.perf_counter()
+        begun = time.process_time()
         try:
             source = open_source(place, classes=("a", "b", "0", "1", *WORDS))
         except KitError as error:
             end: KitError | Source = error
         else:
             end = source
-        assert time.perf_counter() - begun < 10
+        assert time.process_time() - begun < 5
         ends[type(end).__name__] += 1
         if isinstance(end, Source):
             assert all(part.read(0).pixels.dtype == np.uint8 for part in end.parts.values())
@@ -825,15 +832,14 @@ def test_train_and_eval(tmp_path: Path) -> None:
         save(tmp_path / "data.npz", **keras(parts, classes=list(WORDS))),
         write_cifar(tmp_path / "cifar", parts, WORDS, pickled=old_pickle),
     ]
-    answers = []
-    for i, data in enumerate(forms):
-        out = tmp_path / f"run{i}"
+    runs = [tmp_path / "from npz", tmp_path / "from cifar"]
+    for data, out in zip(forms, runs, strict=True):
         done = resnet("train", data, "--model", "resnet20", "--steps", "2", "--batch", "4", "--out", out, timeout=600)
         assert done.code == 0, done
-        for other in forms:
-            done = resnet("eval", out / "best.safetensors", other, "--json", timeout=600)
-            assert done.code == 0, done
-            document = done.document
-            assert (document["split"], document["pictures"]) == ("test", 4)
-            answers.append((out / "best.safetensors").read_bytes())
-    assert len(answers) == 4
+        assert json.loads((out / "metrics.json").read_bytes())["n"] == 4
+    answers = [(out / "predictions.csv").read_bytes() for out in runs]
+    assert answers[0] == answers[1]
+    for data, out in zip(forms[::-1], runs, strict=True):  # what learned from one form is scored on the other
+        done = resnet("eval", out / "best.safetensors", data, "--json", timeout=600)
+        assert done.code == 0, done
+        assert (done.document["split"], done.document["n"]) == ("test", 4)

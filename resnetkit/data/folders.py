@@ -38,7 +38,10 @@ def open_folder(root: Path, classes: Sequence[str] | None, max_pixels: int) -> S
     walks = {part: explore(Walk(folder)) for part, folder in part_folders(root).items()}
     if not any(walk.names for walk in walks.values()):
         raise DataError(*nothing(root, walks))
-    return walked(root, walks, {part: classes_of(walk) for part, walk in walks.items()}, classes, max_pixels)
+    source = walked(root, walks, {part: classes_of(walk) for part, walk in walks.items()}, classes, max_pixels)
+    if "all" not in walks and (beside := strangers(root)):
+        source.notes.append(f"not looked at, beside {' and '.join(walks)}: {some(beside)}")
+    return source
 
 
 def classes_of(walk: Walk) -> list[str]:
@@ -66,8 +69,6 @@ def walked(
     names, labels = agree(plain(root), found, classes)
     parts = {part: as_part(part, walk, labels[part], max_pixels) for part, walk in walks.items()}
     notes = [note for walk in walks.values() for note in remarks(walk)]
-    if "all" not in walks and (beside := strangers(root)):
-        notes.append(f"not looked at, beside {' and '.join(walks)}: {some(beside)}")
     return Source(plain(root), "folder", names, parts, False, notes)
 
 

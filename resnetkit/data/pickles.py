@@ -7,6 +7,7 @@ run code, nor take more memory than a few times its own size. Any other name or 
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pickletools import genops
@@ -50,7 +51,9 @@ class Number:
 def read_pickle(data: bytes, where: str) -> dict[str, Any]:
     """The dict that a file holds, its keys as text. Raises DataError naming ``where`` for everything else."""
     try:
-        found = follow(data, where)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes, in text of a kind that is refused anyway
+            found = follow(data, where)
         if not isinstance(found, dict):
             raise DataError(f"{where} holds no dict", AGAIN)
         keys = [key if isinstance(key, str) else bytes(key).decode("ascii") for key in found]

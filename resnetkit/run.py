@@ -27,7 +27,7 @@ LARGEST_FILE = 1 << 20  # bytes of a run.json; ours have two thousand
 class Run:
     """One training run. Equal runs on equal machines train equal networks."""
 
-    data: str = ""  # a folder of class folders, IDX or parquet files, or digits
+    data: str = ""  # a folder of class folders, or of IDX, parquet, npz or CIFAR files, or digits
     model: str = "resnet18"  # which network: resnet models lists them
     out: str | None = None  # folder of this run (auto: a new one under runs/)
 

@@ -2,7 +2,8 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,60 @@ def write_parquet(path: Path, rows: Sequence[tuple[Any, Any]], names: Sequence[s
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, row_group_size=2)
     return path
+
+
+def old_pickle(found: dict[bytes, Any]) -> bytes:
+    """A dict as Python 2 pickled it for CIFAR: text as bytes, and numpy's arrays in 32-bit lengths."""
+    out = b"\x80\x02}("
+    for key, value in found.items():
+        out += text_of(key)
+        if isinstance(value, np.ndarray):
+            shape = b"".join(b"J" + struct.pack("<i", n) for n in value.shape)
+            out += b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01(" + shape
+            out += b"tcnumpy\ndtype\nU\x02" + f"{value.dtype.kind}{value.dtype.itemsize}".encode()
+            out += b"K\x00K\x01\x87R(K\x03U\x01" + value.dtype.byteorder.replace("=", "<").encode()
+            out += b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89" + text_of(value.tobytes()) + b"tb"
+        elif isinstance(value, list):
+            items = (text_of(one) if isinstance(one, bytes) else b"J" + struct.pack("<i", one) for one in value)
+            out += b"](" + b"".join(items) + b"e"
+        else:
+            out += text_of(value)
+    return out + b"u."
+
+
+def text_of(text: bytes) -> bytes:
+    return b"T" + struct.pack("<I", len(text)) + text
+
+
+def write_cifar(
+    root: Path,
+    parts: Mapping[str, tuple[NDArray[np.uint8], Sequence[int]]],
+    words: Sequence[str],
+    *,
+    fine: bool = False,
+    pickled: Callable[[dict[bytes, Any]], bytes] | None = None,
+) -> Path:
+    """CIFAR-10, or CIFAR-100 where ``fine``, in records or in pickles; of ``train`` in two batches for CIFAR-10."""
+    root.mkdir(exist_ok=True)
+    for part, (images, labels) in parts.items():
+        rows = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+        half = (len(rows) + 1) // 2
+        name = part if fine else f"{part}_batch"
+        pieces = {name: slice(None)}
+        if part == "train" and not fine:
+            pieces = {"data_batch_1": slice(half), "data_batch_2": slice(half, None)}
+        for name, which in pieces.items():
+            key = b"fine_labels" if fine else b"labels"
+            if pickled:
+                found = {b"batch_label": b"a batch", b"data": np.array(rows[which]), key: list(labels[which])}
+                (root / name).write_bytes(pickled(found))
+            else:
+                columns = [np.zeros(len(labels), np.uint8)] * fine + [np.array(labels, np.uint8)]
+                records = np.column_stack([*columns, rows])[which]
+                (root / f"{name}.bin").write_bytes(records.tobytes())
+    if pickled:
+        key = b"fine_label_names" if fine else b"label_names"
+        (root / ("meta" if fine else "batches.meta")).write_bytes(pickled({key: [word.encode() for word in words]}))
+    else:
+        (root / ("fine_label_names.txt" if fine else "batches.meta.txt")).write_text("\n".join(words) + "\n\n", "utf-8")
+    return root

@@ -20,7 +20,8 @@ ROOMS = """
     spec zoo plan cost describe aliases run runfile recipes
     init model
     data.headers data.decode data.preprocess data.parts
-    data.idx data.folders data.lists data.parquet data.digits data.sources
+    data.regular data.arrays data.pickles
+    data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     modelfile foreign weights assumptions

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit import dice
-from resnetkit.data.idx import array_part
-from resnetkit.data.parts import PartName, Source, agree
+from resnetkit.data.arrays import array_source
+from resnetkit.data.parts import PartName, Source
 from resnetkit.errors import ResourceError
 
 TEST = 36  # test pictures of each digit, the same in every run
@@ -23,11 +23,9 @@ def open_digits(classes: Sequence[str] | None) -> Source:
     order = dice.permutation(len(numbers), "digits", "test")
     chosen = np.concatenate([order[numbers[order] == digit][:TEST] for digit in range(10)])
     test = np.isin(np.arange(len(numbers)), chosen)
-    images: dict[PartName, NDArray[np.uint8]] = {"train": grey[~test], "test": grey[test]}
+    images: dict[PartName, NDArray[np.uint8]] = {"train": grey[~test, :, :, None], "test": grey[test, :, :, None]}
     found: dict[PartName, list[str]] = {
         "train": [str(n) for n in numbers[~test]],
         "test": [str(n) for n in numbers[test]],
     }
-    names, labels = agree("digits", found, classes)
-    parts = {part: array_part(part, images[part], labels[part]) for part in images}
-    return Source("digits", "digits", names, parts, True)
+    return array_source("digits", "digits", images, found, (), classes)

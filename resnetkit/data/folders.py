@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +38,24 @@ def open_folder(root: Path, classes: Sequence[str] | None, max_pixels: int) -> S
     walks = {part: explore(Walk(folder)) for part, folder in part_folders(root).items()}
     if not any(walk.names for walk in walks.values()):
         raise DataError(*nothing(root, walks))
-    found = {part: [name.partition("/")[0] for name in walk.names] for part, walk in walks.items()}
+    source = walked(root, walks, {part: classes_of(walk) for part, walk in walks.items()}, classes, max_pixels)
+    if "all" not in walks and (beside := strangers(root)):
+        source.notes.append(f"not looked at, beside {' and '.join(walks)}: {some(beside)}")
+    return source
+
+
+def classes_of(walk: Walk) -> list[str]:
+    return [name.partition("/")[0] for name in walk.names]
+
+
+def walked(
+    root: Path,
+    walks: Mapping[PartName, Walk],
+    found: Mapping[PartName, Sequence[str]],
+    classes: Sequence[str] | None,
+    max_pixels: int,
+) -> Source:
+    """The source that walks have found, ``found`` being the class of each picture that they met."""
     first = next((part for part in found if part in ("train", "all")), None)
     if classes is None and first is not None:
         walk, present = walks[first], set(found[first])
@@ -52,8 +69,6 @@ def open_folder(root: Path, classes: Sequence[str] | None, max_pixels: int) -> S
     names, labels = agree(plain(root), found, classes)
     parts = {part: as_part(part, walk, labels[part], max_pixels) for part, walk in walks.items()}
     notes = [note for walk in walks.values() for note in remarks(walk)]
-    if "all" not in walks and (beside := strangers(root)):
-        notes.append(f"not looked at, beside {' and '.join(walks)}: {some(beside)}")
     return Source(plain(root), "folder", names, parts, False, notes)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.data.decode import Picture
-from resnetkit.data.parts import ORDER, Part, PartName, Source, agree
+from resnetkit.data.arrays import array_source
+from resnetkit.data.parts import ORDER, PartName, Source
 from resnetkit.errors import DataError, plain
 
 FILE = re.compile(r"(train|t10k|test|val|valid|validation)-(images|labels)[-.]idx[13]-ubyte(\.gz)?", re.IGNORECASE)
@@ -44,24 +44,14 @@ def open_idx(root: Path, classes: Sequence[str] | None) -> Source:
             if (part, what) not in files:
                 have = next(path for (p, _), path in files.items() if p == part)
                 raise DataError(f"{location} has {have.name} but no {what} for it", f"add the {part} {what} file")
-        images[part] = read_idx(files[part, "images"], 3)
+        images[part] = read_idx(files[part, "images"], 3)[..., None]
         found[part] = [str(label) for label in read_idx(files[part, "labels"], 1)]
         if len(images[part]) != len(found[part]):
             raise DataError(
                 f"{location}: {part} has {len(images[part])} pictures but {len(found[part])} labels",
                 "download both files again",
             )
-    names, labels = agree(location, found, classes, lambda labels: sorted(labels, key=int))
-    parts = {part: array_part(part, images[part], labels[part]) for part in images}
-    return Source(location, "idx", names, parts, True)
-
-
-def array_part(part: PartName, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Part:
-    """A part over grey pictures (n, h, w), which are named by their number."""
-    width = len(str(len(images) - 1))
-    names = tuple(f"{i:0{width}d}" for i in range(len(images)))
-    images.flags.writeable = False
-    return Part(part, names, labels, lambda i: Picture(images[i, :, :, None]), lambda i: images[i].tobytes())
+    return array_source(location, "idx", images, found, (), classes)
 
 
 def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:

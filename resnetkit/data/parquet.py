@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.data.decode import Picture, decode
-from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree
+from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree, left_out, ordered
 from resnetkit.errors import DataError, ResourceError, plain, some
 
 FILE = re.compile(r"(?:(train|val|valid|validation|test)(?:[-_.].*)?|.*)\.parquet", re.IGNORECASE)
@@ -54,8 +54,7 @@ def open_parquet(root: Path, classes: Sequence[str] | None, max_pixels: int) -> 
     found = {part: [name for table in tables[part] for name in table.classes] for part in tables}
     known = dict.fromkeys(name for part in ("train", "all") for table in tables.get(part, []) for name in table.known)
     names, labels = agree(location, found, classes, lambda present: ordered(present, list(known)))
-    absent = known.keys() - names if classes is None else ()
-    notes = [f"classes without pictures in train are left out: {some(sorted(absent))}"] if absent else []
+    notes = left_out(known, names) if classes is None else []
     parts = {part: as_part(part, tables[part], labels[part], max_pixels) for part in tables}
     return Source(location, "parquet", names, parts, False, notes)
 
@@ -160,11 +159,6 @@ def complete(paths: Sequence[Path]) -> None:
         raise DataError(
             f"{plain(paths[0].parent)} lacks {missing} of the pieces of {plain(paths[0].name)}", "download the rest"
         )
-
-
-def ordered(present: Iterable[str], known: Sequence[str]) -> list[str]:
-    present = set(present)
-    return [name for name in known if name in present] if known else sorted(present, key=int)
 
 
 def first_line(error: Exception) -> str:

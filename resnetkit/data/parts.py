@@ -1,5 +1,6 @@
 """What a data source is once it is open: parts of named, labelled pictures, and one list of classes for all of them."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ from resnetkit.data.decode import Picture
 from resnetkit.errors import DataError, nearest, plain, some
 
 PartName = Literal["train", "val", "test", "all"]
+Kind = Literal["folder", "list", "idx", "parquet", "npz", "cifar", "digits"]
 ORDER: tuple[PartName, ...] = ("train", "val", "test", "all")
 PART_NAMES: dict[str, PartName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+WNID = re.compile(r"n\d{8}( |$)")
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,12 @@ class Source:
     """A place that pictures come from, with every label checked against one list of classes."""
 
     location: str
-    kind: Literal["folder", "idx", "parquet", "list", "digits"]
+    kind: Kind
     classes: tuple[str, ...]
     parts: dict[PartName, Part]
-    arrays: bool  # bare grey arrays, with no file format around them
+    arrays: bool  # bare arrays, with no file format around them
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def channels(self) -> int:
-        return 1 if self.arrays else 3
+    channels: int = 3  # 1 for arrays of grey pictures
 
 
 def subset(part: Part, index: NDArray[np.int64]) -> Part:
@@ -65,7 +65,8 @@ def agree(
 ) -> tuple[tuple[str, ...], dict[PartName, NDArray[np.int64]]]:
     """The classes, and the label of each picture: ``found`` holds the class of each picture of each part.
 
-    The classes are ``given``, or those of train in their order; no other part may add one.
+    The classes are ``given``, or those of train in their order; no other part may add one. A class of ImageNet may be
+    called by its WordNet number alone on one side, and by number and words on the other.
     """
     first = next((part for part in found if part in ("train", "all")), None)
     for part, names in found.items():
@@ -81,6 +82,9 @@ def agree(
         if len(classes) < 2:
             raise DataError(f"{location} has one class, {plain(classes[0])}, and needs at least two", "add another")
     place = {name: i for i, name in enumerate(classes)}
+    if given is not None:
+        place = {wnid(name): i for name, i in place.items()} | place
+        found = {part: [name if name in place else wnid(name) for name in names] for part, names in found.items()}
     labels: dict[PartName, NDArray[np.int64]] = {}
     for part, names in found.items():
         extra = sorted(set(names) - place.keys())
@@ -93,6 +97,23 @@ def agree(
             )
         labels[part] = np.fromiter((place[name] for name in names), np.int64, len(names))
     return classes, labels
+
+
+def wnid(name: str) -> str:
+    """ImageNet's classes are the same whatever words follow their WordNet number, such as n01440764 tench."""
+    return name[:9] if WNID.match(name) else name
+
+
+def ordered(present: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Classes in the order in which they are known, or, where they are numbers, in that of numbers."""
+    present = set(present)
+    return [name for name in known if name in present] if known else sorted(present, key=int)
+
+
+def left_out(known: Iterable[str], names: Sequence[str]) -> list[str]:
+    """A note of the classes that a file tells of and train does not show."""
+    absent = sorted(set(known) - set(names))
+    return [f"classes without pictures in train are left out: {some(absent)}"] if absent else []
 
 
 def check_names(location: str, classes: Sequence[str]) -> None:

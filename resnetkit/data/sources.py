@@ -1,15 +1,18 @@
-"""Where pictures come from: a folder, a list, IDX or parquet files, or the digits that are always at hand."""
+"""Where pictures come from: a folder, a list, files of arrays or tables, or the digits that are always at hand."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnetkit.data.cifar import VERSIONS, files_of, open_cifar, versions_in
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
 from resnetkit.data.digits import open_digits
 from resnetkit.data.folders import LAYOUT, entries, open_folder
 from resnetkit.data.idx import FILE as IDX_FILE
 from resnetkit.data.idx import open_idx
+from resnetkit.data.imagenet import is_imagenet, open_imagenet
 from resnetkit.data.lists import SUFFIXES as LISTS
 from resnetkit.data.lists import Columns, list_files, open_list
+from resnetkit.data.npz import npz_files, open_npz
 from resnetkit.data.parquet import open_parquet, parquet_files
 from resnetkit.data.parts import Part, PartName, Source
 from resnetkit.errors import DataError, nearest, plain
@@ -49,19 +52,29 @@ def open_source(
 
 
 def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
-    idx = any(IDX_FILE.fullmatch(entry.name) for entry in path.iterdir())
-    parquet = bool(parquet_files(path))
-    folder = (path / "train").is_dir()
-    lists = bool(list_files(path))
-    there = {"IDX": idx, "parquet": parquet, "a train folder": folder, "lists of pictures": lists}
-    if sum(there.values()) > 1:
-        kinds = [name for name, is_there in there.items() if is_there]
-        raise DataError(f"{plain(path)} holds {' and '.join(kinds)}", "keep one of them there")
-    if idx:
+    cifar, imagenet = versions_in(path), is_imagenet(path)
+    kinds = {
+        "IDX": any(IDX_FILE.fullmatch(entry.name) for entry in path.iterdir()),
+        "parquet": bool(parquet_files(path)),
+        "npz": bool(npz_files(path)),
+        **{version.title: True for version in cifar},
+        "lists of pictures": bool(list_files(path)) and not imagenet,
+        "a train folder": (path / "train").is_dir(),
+    }
+    there = [name for name, found in kinds.items() if found]
+    if len(there) > 1:
+        raise DataError(f"{plain(path)} holds {' and '.join(there)}", "keep one of them there")
+    if kinds["IDX"]:
         return open_idx(path, classes)
-    if lists:
+    if kinds["parquet"]:
+        return open_parquet(path, classes, max_pixels)
+    if kinds["npz"]:
+        return open_npz(path, classes)
+    if cifar:
+        return open_cifar(path, cifar[0], classes)
+    if kinds["lists of pictures"]:
         return open_list(path, classes, max_pixels, columns)
-    return open_parquet(path, classes, max_pixels) if parquet else open_folder(path, classes, max_pixels)
+    return open_imagenet(path, classes, max_pixels) if imagenet else open_folder(path, classes, max_pixels)
 
 
 def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
@@ -70,10 +83,16 @@ def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int, column
         return open_list(path, classes, max_pixels, columns)
     if suffix == ".parquet":
         return open_parquet(path, classes, max_pixels)
-    if IDX_FILE.fullmatch(path.name):
+    if suffix == ".npz":
+        return open_npz(path, classes)
+    if IDX_FILE.fullmatch(path.name) or any(
+        path.name in files for v in VERSIONS for files in files_of(v, {path.name}).values()
+    ):
         fix = f"name the folder instead: {plain(path.parent)}"
     elif suffix in FORMAT_OF:
         fix = f"name the folder that holds the classes: {LAYOUT}"
+    elif suffix == ".npy":
+        fix = "save pictures and labels as one file: numpy.savez('data.npz', images=..., labels=...)"
     elif suffix in (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"):
         fix = "unpack it and name the folder"
     else:

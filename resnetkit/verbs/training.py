@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def train_flags(parser: Parser) -> None:
-    parser.word("data", "a folder of class folders, IDX or parquet files, or digits", "maybe")
+    parser.word("data", "a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or digits", "maybe")
     parser.settings(name for name in HINTS if name != "data")
     parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")
     parser.flag("run", "take the settings from a run.json, all but --out; other flags override it", "FILE")

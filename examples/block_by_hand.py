@@ -1,6 +1,20 @@
 """A residual block and ResNet-18 by hand, in plain PyTorch, checked against the library with the same weights.
 
-python examples/block_by_hand.py
+    python examples/block_by_hand.py
+
+What such programs get wrong, measured on the built-in digits (enlarged to 32x32, the network below with width 8,
+5 epochs, seeds 0 to 2, test accuracy from lowest to highest; torch 2.13.0 on a CPU; python examples/wrong_blocks.py):
+
+| program | layers | training loss | test accuracy |
+|---|---|---|---|
+| right | 18 | 0.063 | 93.1 to 96.4 % |
+| x + x: the branch was called x as well, so that nothing of the input comes through | 18 | 0.186 | 91.9 to 96.7 % |
+| right | 66 | 0.284 | 79.4 to 89.7 % |
+| x + x | 66 | 2.218 | 10.0 to 14.7 %: it does not learn |
+| stride 2 in every block, so that the last stages see one point | 18 | 0.406 | 82.5 to 87.5 % |
+| a shortcut that keeps the shape which its branch changes | 18 | RuntimeError | size of tensor a (28) must match ... |
+
+Eighteen layers hide the first mistake: the program runs, learns, and is no residual network.
 """
 
 import torch

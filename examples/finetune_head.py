@@ -1,8 +1,22 @@
 """A pretrained ResNet with a new head, for pictures in train/ and test/ (or val/) class folders.
 
-python examples/finetune_head.py resnet50-11ad3fa6.pth data/hymenoptera   # weights as torchvision publishes them
-python examples/finetune_head.py runs/insects/best.safetensors DATA       # or a model file of this library
-python examples/finetune_head.py          # offline: a network that knows the digits 0 to 4 learns 5 to 9
+    python examples/finetune_head.py resnet50-11ad3fa6.pth data/hymenoptera   # weights as torchvision publishes them
+    python examples/finetune_head.py runs/insects/best.safetensors DATA       # or a model file of this library
+    python examples/finetune_head.py          # offline: a network that knows the digits 0 to 4 learns 5 to 9
+
+What such programs get wrong, measured on that offline task (seeds 0 to 2, mean, lowest and highest test accuracy; torch
+2.13.0 on a CPU; python examples/wrong_finetuning.py):
+
+| program | test accuracy, or what it says |
+|---|---|
+| right | 87.0 % (84.4 to 91.7) |
+| no pretrained weights, for comparison | 73.9 % (73.3 to 74.4) |
+| frozen, but in training mode: the norms of the body go on moving | 84.3 % (82.8 to 85.0) |
+| the optimizer was made before the new head, and moves the old one | 24.6 % (19.4 to 33.9) |
+| the head of the old classes is kept | 17.0 % (11.7 to 23.3) |
+| requires_grad_(False) after the new head | element 0 of tensors does not require grad |
+| the new head before load_state_dict | size mismatch for fc.weight: [1000, 64], not [2, 64] |
+| Resize(224) on mixed shapes, which keeps their long sides | stack expects each tensor to be equal size |
 """
 
 import sys

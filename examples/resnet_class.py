@@ -1,7 +1,18 @@
 """ResNet(BasicBlock, [2, 2, 2, 2]) trained by a plain PyTorch loop for 10 epochs, then its test accuracy.
 
-python examples/resnet_class.py            # on handwritten digits, which are built in
-python examples/resnet_class.py DATA 3     # on a folder of IDX or parquet files or of class folders, 3 epochs
+    python examples/resnet_class.py            # on handwritten digits, which are built in
+    python examples/resnet_class.py DATA 3     # on a folder of IDX or parquet files, or of class folders; 3 epochs
+
+What such programs get wrong, measured on digits (a ResNet of 8 layers, 5 epochs, seeds 0 to 2, test accuracy from lowest
+to highest; torch 2.13.0 on a CPU; python examples/wrong_losses.py):
+
+| program | loss at first | at last | test accuracy |
+|---|---|---|---|
+| right | 2.35 | 0.031 | 98.9 to 99.4 % |
+| softmax before CrossEntropyLoss, which has one inside: it cannot fall below 1.46 | 2.30 | 1.759 | 87.5 to 92.8 % |
+| the 1000-way head kept for 10 classes | 7.00 | 0.030 | 97.8 to 99.2 %, and 0.04 % of its belief is in no class |
+
+The last row is the mildest: the loss begins at ln 1000 and not at ln 10, and in ResNet-18 507,870 parameters are idle.
 """
 
 import sys

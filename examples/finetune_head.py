@@ -40,7 +40,7 @@ EPOCHS, BATCH, LR, SEED = 10, 32, 0.02, 0
 Parts = dict[str, tuple[Tensor, Tensor]]
 
 
-def pretrained(weights: str) -> tuple[resnetkit.ResNet, Preprocess]:
+def pretrained(weights: str) -> tuple[nn.Module, Preprocess]:
     """The network of a file, and how it wants its pictures: the model file says so, for a state dict we have to."""
     if is_ours(Path(weights)):
         model = resnetkit.load(weights, device="cpu")
@@ -57,7 +57,7 @@ def pictures(data: str, see: Preprocess) -> tuple[tuple[str, ...], Parts]:
     return source.classes, found
 
 
-def new_head(model: resnetkit.ResNet, classes: int) -> None:
+def new_head(model: nn.Module, classes: int) -> None:
     """Freeze what there is, and put a head of its own for ``classes`` in place of the old one."""
     assert isinstance(model.fc, nn.Linear)
     model.requires_grad_(False)  # first this, so that the new head is not frozen with the rest
@@ -79,7 +79,7 @@ def tune(model: nn.Module, head: nn.Module, images: Tensor, labels: Tensor) -> I
         yield total / len(images)
 
 
-def digits() -> tuple[resnetkit.ResNet, tuple[str, ...], Parts]:
+def digits() -> tuple[nn.Module, tuple[str, ...], Parts]:
     """A network trained on the digits 0 to 4, and the other five to learn."""
     classes, parts = tensors("digits")
     low = {name: (images[labels < 5], labels[labels < 5]) for name, (images, labels) in parts.items()}

@@ -3,8 +3,8 @@
     python examples/resnet_class.py            # on handwritten digits, which are built in
     python examples/resnet_class.py DATA 3     # on a folder of IDX or parquet files, or of class folders; 3 epochs
 
-What such programs get wrong, measured on digits (a ResNet of 8 layers, 5 epochs, seeds 0 to 2, test accuracy from lowest
-to highest; torch 2.13.0 on a CPU; python examples/wrong_losses.py):
+What such programs get wrong, measured on digits (a ResNet of 8 layers, 5 epochs, seeds 0 to 2, test accuracy from
+lowest to highest; torch 2.13.0 on a CPU; python examples/wrong_losses.py):
 
 | program | loss at first | at last | test accuracy |
 |---|---|---|---|

@@ -34,12 +34,12 @@ def learn(model: nn.Module, head: nn.Module, parts: Parts, training: bool) -> fl
     return accuracy(model, *parts["test"])
 
 
-def right(model: resnetkit.ResNet, parts: Parts) -> float:
+def right(model: nn.Module, parts: Parts) -> float:
     new_head(model, 5)
     return learn(model, model.fc, parts, training=False)
 
 
-def not_pretrained(model: resnetkit.ResNet, parts: Parts) -> float:
+def not_pretrained(model: nn.Module, parts: Parts) -> float:
     """The same on a body that has seen nothing."""
     model.apply(begin_again)
     return right(model, parts)
@@ -50,25 +50,25 @@ def begin_again(module: nn.Module) -> None:
         module.reset_parameters()
 
 
-def norms_move(model: resnetkit.ResNet, parts: Parts) -> float:
+def norms_move(model: nn.Module, parts: Parts) -> float:
     """requires_grad_(False) stops no running mean: only eval() does."""
     new_head(model, 5)
     return learn(model, model.fc, parts, training=True)
 
 
-def old_head_learns(model: resnetkit.ResNet, parts: Parts) -> float:
+def old_head_learns(model: nn.Module, parts: Parts) -> float:
     """An optimizer made before the head is replaced moves the head that was thrown away."""
     old = model.fc
     new_head(model, 5)
     return learn(model, old, parts, training=False)
 
 
-def old_head_stays(model: resnetkit.ResNet, parts: Parts) -> float:
+def old_head_stays(model: nn.Module, parts: Parts) -> float:
     """The head of the old classes, with no step of training: its five answers mean other things."""
     return accuracy(model, *parts["test"])
 
 
-def measure(way: Callable[[resnetkit.ResNet, Parts], float]) -> None:
+def measure(way: Callable[[nn.Module, Parts], float]) -> None:
     shares = []
     for seed in SEEDS:
         torch.manual_seed(seed)

@@ -57,11 +57,12 @@ def pictures(data: str, see: Preprocess) -> tuple[tuple[str, ...], Parts]:
     return source.classes, found
 
 
-def new_head(model: nn.Module, classes: int) -> None:
-    """Freeze what there is, and put a head of its own for ``classes`` in place of the old one."""
+def new_head(model: nn.Module, classes: int) -> nn.Linear:
+    """Freeze what there is, and put a new head for ``classes`` in place of the old one."""
     assert isinstance(model.fc, nn.Linear)
     model.requires_grad_(False)  # first this, so that the new head is not frozen with the rest
-    model.fc = nn.Linear(model.fc.in_features, classes)
+    model.fc = head = nn.Linear(model.fc.in_features, classes)
+    return head
 
 
 def tune(model: nn.Module, head: nn.Module, images: Tensor, labels: Tensor) -> Iterator[float]:
@@ -97,10 +98,10 @@ def main(weights: str | None = None, data: str = "data/hymenoptera") -> None:
     else:
         model, see = pretrained(weights)
         classes, parts = pictures(data, see)
-    new_head(model, len(classes))
+    head = new_head(model, len(classes))
     free = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print(f"{' '.join(classes)}: {free:,} of {sum(p.numel() for p in model.parameters()):,} parameters learn")
-    for epoch, loss in enumerate(tune(model, model.fc, *parts["train"]), start=1):
+    for epoch, loss in enumerate(tune(model, head, *parts["train"]), start=1):
         print(f"epoch {epoch:2d}  loss {loss:.4f}", flush=True)
     name = "test" if "test" in parts else "val"
     print(f"accuracy {accuracy(model, *parts[name]):.2%} on {name} ({len(parts[name][1]):,} pictures)")

@@ -35,8 +35,8 @@ def learn(model: nn.Module, head: nn.Module, parts: Parts, training: bool) -> fl
 
 
 def right(model: nn.Module, parts: Parts) -> float:
-    new_head(model, 5)
-    return learn(model, model.fc, parts, training=False)
+    head = new_head(model, 5)
+    return learn(model, head, parts, training=False)
 
 
 def not_pretrained(model: nn.Module, parts: Parts) -> float:
@@ -52,13 +52,14 @@ def begin_again(module: nn.Module) -> None:
 
 def norms_move(model: nn.Module, parts: Parts) -> float:
     """requires_grad_(False) stops no running mean: only eval() does."""
-    new_head(model, 5)
-    return learn(model, model.fc, parts, training=True)
+    head = new_head(model, 5)
+    return learn(model, head, parts, training=True)
 
 
 def old_head_learns(model: nn.Module, parts: Parts) -> float:
     """An optimizer made before the head is replaced moves the head that was thrown away."""
     old = model.fc
+    assert isinstance(old, nn.Module)
     new_head(model, 5)
     return learn(model, old, parts, training=False)
 

@@ -66,7 +66,8 @@ def rows(plan: Plan, size: int | tuple[int, int] | None = None) -> list[Row]:
             for layer in block.branch:
                 grid = grid.through(layer)
     field = grid.field + (max(grid.height, grid.width) - 1) * grid.step
-    found.append(Row("avgpool", "mean", (plan.features, 1, 1), 0, 0, 0, field))
+    if plan.ndim:
+        found.append(Row("avgpool", "mean", (plan.features, 1, 1), 0, 0, 0, field))
     if plan.classes:
         products = plan.features * plan.classes
         found.append(Row("fc", "linear", (plan.classes, 1, 1), products + plan.classes, products, 0, field))

@@ -20,18 +20,18 @@ def initialize(model: nn.Module, *, seed: int | None, zero_last: bool) -> None:
     """
     for name, module in model.named_modules():
         dice = None if seed is None else torch.Generator().manual_seed(address(seed, "init", name))
-        if isinstance(module, nn.Conv2d):
-            begin_convolution(module, dice)
-        elif isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and name == "fc":
             begin_linear(module, dice)
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            begin_convolution(module, dice)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
     for norm in last_norms(model) if zero_last else []:
-        if isinstance(norm, nn.BatchNorm2d):
+        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
             norm.weight.zero_()
 
 
-def begin_convolution(conv: nn.Conv2d, dice: Generator | None) -> None:
+def begin_convolution(conv: nn.Conv2d | nn.Linear, dice: Generator | None) -> None:
     """As much variance backwards as the ReLU lets through (section 2.2 of the first paper)."""
     weight = conv.weight if dice is None else torch.empty(conv.weight.shape, dtype=torch.float32, device="cpu")
     conv.weight.copy_(nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=dice))

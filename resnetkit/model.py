@@ -19,13 +19,13 @@ from resnetkit.spec import Spec
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut (figure 5, left)."""
 
-    def __init__(self, block: plans.Block) -> None:
+    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second = block.branch
-        self.conv1, self.bn1 = convolution(first), norm(first)
-        self.conv2, self.bn2 = convolution(second), norm(second)
+        self.conv1, self.bn1 = convolution(first, ndim), norm(first, ndim)
+        self.conv2, self.bn2 = convolution(second, ndim), norm(second, ndim)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = bridge(block.shortcut)
+        self.downsample = bridge(block.shortcut, ndim)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -37,14 +37,14 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """A 3x3 convolution between two 1x1, beside a shortcut (figure 5, right)."""
 
-    def __init__(self, block: plans.Block) -> None:
+    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second, third = block.branch
-        self.conv1, self.bn1 = convolution(first), norm(first)
-        self.conv2, self.bn2 = convolution(second), norm(second)
-        self.conv3, self.bn3 = convolution(third), norm(third)
+        self.conv1, self.bn1 = convolution(first, ndim), norm(first, ndim)
+        self.conv2, self.bn2 = convolution(second, ndim), norm(second, ndim)
+        self.conv3, self.bn3 = convolution(third, ndim), norm(third, ndim)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = bridge(block.shortcut)
+        self.downsample = bridge(block.shortcut, ndim)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
@@ -57,11 +57,11 @@ class Bottleneck(nn.Module):
 class PlainBlock(nn.Module):
     """Two 3x3 convolutions and no shortcut (figure 3, middle): what residual learning is compared with."""
 
-    def __init__(self, block: plans.Block) -> None:
+    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second = block.branch
-        self.conv1, self.bn1 = convolution(first), norm(first)
-        self.conv2, self.bn2 = convolution(second), norm(second)
+        self.conv1, self.bn1 = convolution(first, ndim), norm(first, ndim)
+        self.conv2, self.bn2 = convolution(second, ndim), norm(second, ndim)
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +89,10 @@ AnyBlock = type[BasicBlock] | type[Bottleneck] | type[PlainBlock]
 
 
 class ResNet(nn.Module):
-    """Stem, stages, head: images (n, channels, height, width) in, logits (n, classes) out."""
+    """Stem, stages, head: images (n, channels, height, width) in, logits (n, classes) out.
+
+    Where the plan's ndim is 0, vectors (n, channels) go in.
+    """
 
     @overload
     def __init__(self, block: Plan, *, zero_init_residual: bool = False) -> None: ...
@@ -107,12 +110,12 @@ class ResNet(nn.Module):
         """Build a plan, or what torchvision builds from a block and the depth of each stage."""
         super().__init__()
         self.plan = plan = as_plan(block, layers, num_classes)
-        self.conv1, self.bn1 = convolution(plan.stem[0]), norm(plan.stem[0])
+        self.conv1, self.bn1 = convolution(plan.stem[0], plan.ndim), norm(plan.stem[0], plan.ndim)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = pooling(plan.pool)
         for s, stage in enumerate(plan.stages, start=1):
-            self.add_module(f"layer{s}", nn.Sequential(*(BLOCKS[block.kind](block) for block in stage)))
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
+            self.add_module(f"layer{s}", nn.Sequential(*(BLOCKS[block.kind](block, plan.ndim) for block in stage)))
+        self.avgpool: nn.Module = nn.AdaptiveAvgPool2d((1, 1)) if plan.ndim else nn.Identity()
         self.fc: nn.Module = nn.Linear(plan.features, plan.classes) if plan.classes else nn.Identity()
         initialize(self, seed=None, zero_last=zero_init_residual)
 
@@ -120,7 +123,7 @@ class ResNet(nn.Module):
         return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last map: (n, num_features, height / reduction, width / reduction)."""
+        """The last map: (n, num_features, height / reduction, width / reduction); (n, num_features) of vectors."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         for s in range(1, len(self.plan.stages) + 1):
             x = self.get_submodule(f"layer{s}")(x)
@@ -182,7 +185,9 @@ def as_plan(block: Plan | AnyBlock, layers: Sequence[int] | None, num_classes: i
     return lay_out(spec)
 
 
-def convolution(layer: plans.Layer) -> nn.Conv2d:
+def convolution(layer: plans.Layer, ndim: int) -> nn.Conv2d | nn.Linear:
+    if ndim == 0:
+        return nn.Linear(layer.c_in, layer.c_out, bias=layer.bias)
     return nn.Conv2d(
         layer.c_in,
         layer.c_out,
@@ -195,16 +200,20 @@ def convolution(layer: plans.Layer) -> nn.Conv2d:
     )
 
 
-def norm(layer: plans.Layer) -> nn.Module:
-    return nn.Identity() if layer.eps is None else nn.BatchNorm2d(layer.c_out, eps=layer.eps)
+def norm(layer: plans.Layer, ndim: int) -> nn.Module:
+    if layer.eps is None:
+        return nn.Identity()
+    return nn.BatchNorm2d(layer.c_out, eps=layer.eps) if ndim else nn.BatchNorm1d(layer.c_out, eps=layer.eps)
 
 
 def pooling(pool: plans.Pool | None) -> nn.Module:
     return nn.Identity() if pool is None else nn.MaxPool2d(pool.kernel, pool.stride, pool.padding)
 
 
-def bridge(shortcut: plans.Shortcut) -> nn.Module | None:
+def bridge(shortcut: plans.Shortcut, ndim: int) -> nn.Module | None:
     """What x goes through on its way to the sum; nothing where its shape stays."""
     if shortcut.layer is not None:
-        return nn.Sequential(convolution(shortcut.layer), norm(shortcut.layer))
-    return PadShortcut(shortcut.stride, shortcut.pad) if shortcut.kind == "pad" else None
+        return nn.Sequential(convolution(shortcut.layer, ndim), norm(shortcut.layer, ndim))
+    if shortcut.kind != "pad":
+        return None
+    return PadShortcut(shortcut.stride, shortcut.pad) if ndim else nn.ZeroPad1d(shortcut.pad)

@@ -56,6 +56,7 @@ class Card:
         named = isinstance(self.model, str) and 0 < len(self.model) <= MAX_NAME
         need(named, "model", f"must be a name, not {brief(self.model)}")
         need(isinstance(self.plan, Plan), "plan", f"must be a Plan, not {brief(self.plan)}")
+        need(self.plan.ndim == 2, "plan", "must be of a network for pictures: a model file carries their preprocessing")
         words = isinstance(self.classes, tuple) and all(isinstance(name, str) and name for name in self.classes)
         need(words, "classes", f"must be names, not {brief(self.classes)}")
         need(len(set(self.classes)) == len(self.classes), "classes", "must not name a class twice")

@@ -86,6 +86,7 @@ class Plan:
     stages: tuple[tuple[Block, ...], ...]
     classes: int  # 0 where the pooled features are the answer
     size: int  # of the pictures it is meant for
+    ndim: int = 2  # sides of the input: 0 where it is a vector, and a convolution of 1x1 is a linear layer
 
     def __post_init__(self) -> None:
         check(self)
@@ -108,24 +109,25 @@ class Plan:
 def lay_out(spec: Spec) -> Plan:
     """The network that ``spec`` means (He et al. 2015, arXiv:1512.03385, table 1 and section 4.2)."""
     c = spec.widths[0]
-    stem = conv(spec.channels, c, 7, 2) if spec.stem == "7x7" else conv(spec.channels, c, 3)
+    stem = conv(spec.channels, c, int(spec.stem[0]), 2 if spec.stem == "7x7" else 1)
     stages = []
     for s, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
         blocks = []
         for b in range(depth):
-            blocks.append(lay_block(spec, c, width, stride=2 if s > 0 and b == 0 else 1))
+            blocks.append(lay_block(spec, c, width, stride=2 if s > 0 and b == 0 and spec.ndim else 1))
             c = blocks[-1].c_out
         stages.append(tuple(blocks))
-    return Plan((stem,), Pool(3, 2, 1) if spec.pool else None, tuple(stages), spec.classes, spec.size)
+    return Plan((stem,), Pool(3, 2, 1) if spec.pool else None, tuple(stages), spec.classes, spec.size, spec.ndim)
 
 
 def lay_block(spec: Spec, c_in: int, width: int, stride: int) -> Block:
     branch: tuple[Layer, ...]
+    k = 3 if spec.ndim else 1
     if spec.block == "basic":
-        branch = (conv(c_in, width, 3, stride), conv(width, width, 3, act="none"))
+        branch = (conv(c_in, width, k, stride), conv(width, width, k, act="none"))
     else:  # the stride stands on the 3x3, so that no pixel goes unread: torchvision's "v1.5", not the paper's 1x1
         c_out = EXPANSION * width
-        branch = (conv(c_in, width, 1), conv(width, width, 3, stride), conv(width, c_out, 1, act="none"))
+        branch = (conv(c_in, width, 1), conv(width, width, k, stride), conv(width, c_out, 1, act="none"))
     kind: BlockKind = "plain" if spec.shortcut == "none" else spec.block
     return Block(kind, branch, lay_shortcut(spec.shortcut, c_in, branch[-1].c_out, stride))
 
@@ -154,7 +156,10 @@ def with_io(plan: Plan, *, channels: int | None = None, classes: int | None = No
 
 def to_json(plan: Plan) -> dict[str, Any]:
     """The plan as JSON has it: objects, lists, numbers and words."""
-    return asdict(plan, dict_factory=lambda pairs: {key: as_list(value) for key, value in pairs})
+    about = asdict(plan, dict_factory=lambda pairs: {key: as_list(value) for key, value in pairs})
+    if plan.ndim == 2:  # as it was written before there were others, so that equal networks give equal files
+        del about["ndim"]
+    return about
 
 
 def as_list(value: Any) -> Any:
@@ -163,7 +168,7 @@ def as_list(value: Any) -> Any:
 
 def from_json(value: object) -> Plan:
     """The plan that ``to_json`` wrote; ValueError names the first place that is wrong."""
-    plan = entries(value, Plan, "plan")
+    plan = entries({"ndim": 2, **value} if isinstance(value, Mapping) else value, Plan, "plan")
     stem = items(plan["stem"], "plan.stem")
     stages = [
         [read_block(block, f"plan.stages[{s}][{b}]") for b, block in enumerate(items(stage, f"plan.stages[{s}]"))]
@@ -175,6 +180,7 @@ def from_json(value: object) -> Plan:
         stages=tuple(tuple(stage) for stage in stages),
         classes=plan["classes"],
         size=plan["size"],
+        ndim=plan["ndim"],
     )
 
 
@@ -224,6 +230,21 @@ def check(plan: Plan) -> None:
             c = block.c_out
     whole(plan.classes, "plan.classes", 0, 1_000_000)
     whole(plan.size, "plan.size", 1, 65_536)
+    need(type(plan.ndim) is int and plan.ndim in (0, 2), "plan.ndim", f"must be 0 or 2, not {brief(plan.ndim)}")
+    if plan.ndim == 0:
+        check_points(plan)
+
+
+def check_points(plan: Plan) -> None:
+    """A vector has no sides for a window to move along."""
+    need(plan.pool is None, "plan.pool", "must be nothing where vectors go in")
+    whole(plan.size, "plan.size", 1, 1)
+    places: dict[str, tuple[Layer | None, ...]] = {"plan.stem[0]": plan.stem}
+    for s, stage in enumerate(plan.stages):
+        places |= {f"plan.stages[{s}][{b}]": (*block.branch, block.shortcut.layer) for b, block in enumerate(stage)}
+    for where, layers in places.items():
+        one = all(layer.kernel == layer.stride == layer.groups == 1 for layer in layers if layer)
+        need(one, where, "must have kernels, strides and groups of 1, since vectors go in")
 
 
 def check_block(block: Block, where: str, c_in: int) -> None:

@@ -103,21 +103,22 @@ def essence(given: Shapes) -> dict[str, tuple[int, ...]]:
 
 def shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
     """The name and shape of every tensor in the state dict of ``ResNet(plan)``."""
-    found = dict(unit("conv1", "bn1", plan.stem[0]))
+    found = dict(unit("conv1", "bn1", plan.stem[0], plan.ndim))
     for s, stage in enumerate(plan.stages, start=1):
         for b, block in enumerate(stage):
             place = f"layer{s}.{b}"
             for i, layer in enumerate(block.branch, start=1):
-                found.update(unit(f"{place}.conv{i}", f"{place}.bn{i}", layer))
+                found.update(unit(f"{place}.conv{i}", f"{place}.bn{i}", layer, plan.ndim))
             if block.shortcut.layer:
-                found.update(unit(f"{place}.downsample.0", f"{place}.downsample.1", block.shortcut.layer))
+                layer = block.shortcut.layer
+                found.update(unit(f"{place}.downsample.0", f"{place}.downsample.1", layer, plan.ndim))
     if plan.classes:
         found |= {HEAD[0]: (plan.classes, plan.features), HEAD[1]: (plan.classes,)}
     return found
 
 
-def unit(conv: str, norm: str, layer: Layer) -> Iterator[tuple[str, tuple[int, ...]]]:
-    yield f"{conv}.weight", (layer.c_out, layer.c_in // layer.groups, layer.kernel, layer.kernel)
+def unit(conv: str, norm: str, layer: Layer, ndim: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{conv}.weight", (layer.c_out, layer.c_in // layer.groups, *(layer.kernel,) * ndim)
     if layer.bias:
         yield f"{conv}.bias", (layer.c_out,)
     if layer.eps is not None:

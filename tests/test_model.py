@@ -11,11 +11,13 @@ from peers import peer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnetkit.cost import totals
 from resnetkit.errors import UsageError
 from resnetkit.init import initialize
 from resnetkit.model import BasicBlock, Bottleneck, PadShortcut, PlainBlock, ResNet
 from resnetkit.plan import Block, Layer, Plan, Shortcut, lay_out
 from resnetkit.spec import Spec
+from resnetkit.weights import shapes
 from resnetkit.zoo import find
 
 TINY = lay_out(Spec(block="basic", depths=(1, 2), widths=(8, 16), classes=5, size=32))
@@ -51,6 +53,41 @@ def assert_near(ours: Tensor, theirs: Tensor) -> None:
     assert ours.shape == theirs.shape
     assert theirs.abs().max() > 0
     assert (ours - theirs).abs().max() <= 1e-10 * theirs.abs().max()
+
+
+POINTS = Spec(ndim=0, depths=(1, 2), widths=(8, 17), stem="1x1", pool=False, channels=7, classes=3, size=1)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"block": "basic"}, {"block": "basic", "shortcut": "pad"}, {"block": "basic", "shortcut": "none"}],
+    ids=str,
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_a_network_of_vectors_is_one_of_pictures_of_a_single_point(changes: dict[str, Any], training: bool) -> None:
+    """Its linear layers are 1x1 convolutions with another shape, and the batch is all that its norms can look at."""
+    plan = lay_out(replace(POINTS, **changes))
+    vectors, pictures = ResNet(plan).double(), ResNet(replace(plan, ndim=2)).double()
+    assert not any(isinstance(module, nn.Conv2d | nn.BatchNorm2d | PadShortcut) for module in vectors.modules())
+    shake(pictures)
+    wanted = vectors.state_dict()
+    vectors.load_state_dict({name: value.reshape(wanted[name].shape) for name, value in pictures.state_dict().items()})
+    assert {name: tuple(value.shape) for name, value in wanted.items()} == shapes(plan)
+    assert sum(p.numel() for p in vectors.parameters()) == totals(plan).parameters
+    x = images(5, 7)
+    vectors.train(training)
+    pictures.train(training)
+    assert_near(vectors(x), pictures(x[:, :, None, None]))
+
+
+def test_layers_of_vectors_begin_as_convolutions_do() -> None:
+    net = ResNet(lay_out(replace(POINTS, block="basic", depths=(1,), widths=(256,))))
+    initialize(net, seed=0, zero_last=True)
+    hidden, head = net.get_parameter("layer1.0.conv1.weight"), net.get_parameter("fc.weight")
+    assert hidden.std().item() == pytest.approx((2 / 256) ** 0.5, rel=0.02)
+    assert head.abs().max().item() <= 256**-0.5
+    assert not net.get_parameter("layer1.0.bn2.weight").any()
+    assert net.get_parameter("layer1.0.bn1.weight").all()
 
 
 @pytest.mark.parametrize(

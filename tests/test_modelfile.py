@@ -534,6 +534,13 @@ def test_cards_made_wrong_in_python() -> None:
             replace(CARD, **wrong)
 
 
+def test_a_network_of_vectors_has_no_model_file() -> None:
+    """Its card would carry the preprocessing of pictures, which it does not take."""
+    points = lay_out(replace(SPEC, ndim=0, stem="1x1", size=1))
+    with pytest.raises(ValueError, match="plan must be of a network for pictures"):
+        replace(CARD, plan=points)
+
+
 LOGITS = (3.302429, 0.038523)
 
 

@@ -144,6 +144,16 @@ def test_missing_and_unknown_entries_are_named(plan: Plan) -> None:
         assert str(caught.value) == f"{said(where)} has an entry 'colour' that this version does not know"
 
 
+VECTORS = lay_out(Spec(depths=(1, 1), widths=(2, 4), ndim=0, stem="1x1", pool=False, classes=2, size=1))
+
+
+def test_a_plan_says_where_its_input_has_no_sides_and_only_there() -> None:
+    assert to_json(VECTORS)["ndim"] == 0
+    assert from_json(to_json(VECTORS)) == VECTORS
+    assert "ndim" not in to_json(SMALL), "files of before there were vectors stay as they are"
+    assert from_json(to_json(SMALL)).ndim == 2
+
+
 BROKEN: list[tuple[Plan, tuple[str | int, ...], Any, str]] = [
     (SMALL, ("stem", 0, "c_in"), 0, "plan.stem[0].c_in must be a whole number from 1 to 65536, not 0"),
     (SMALL, ("stem", 0, "c_out"), 5, "plan.stages[0][0].branch[0].c_in must be 5"),
@@ -198,6 +208,13 @@ BROKEN: list[tuple[Plan, tuple[str | int, ...], Any, str]] = [
     (SMALL, ("classes",), -1, "plan.classes must be a whole number from 0 to 1000000, not -1"),
     (SMALL, ("size",), "16", "plan.size must be a whole number from 1 to 65536, not '16'"),
     (SMALL, (), [], "plan must be an object, not []"),
+    (SMALL, ("ndim",), 0, "plan.pool must be nothing where vectors go in"),
+    (VECTORS, ("ndim",), 1, "plan.ndim must be 0 or 2, not 1"),
+    (VECTORS, ("ndim",), False, "plan.ndim must be 0 or 2, not False"),
+    (VECTORS, ("pool",), {"kernel": 3, "stride": 2, "padding": 1}, "plan.pool must be nothing where vectors go in"),
+    (VECTORS, ("size",), 8, "plan.size must be 1, not 8"),
+    (VECTORS, ("stem", 0, "stride"), 2, "plan.stem[0] must have kernels, strides and groups of 1"),
+    (VECTORS, ("stages", 0, 0, "branch", 1, "groups"), 2, "plan.stages[0][0] must have kernels, strides and groups"),
 ]
 
 

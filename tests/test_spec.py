@@ -44,6 +44,9 @@ WRONG: list[tuple[str, Any]] = [
     ("size", 0),
     ("size", 224.0),
     ("size", (224, 224)),
+    ("ndim", 1),
+    ("ndim", False),
+    ("ndim", 0),  # with the stem, the pool and the size of pictures
 ]
 
 
@@ -53,6 +56,14 @@ def test_a_wrong_field_is_named(field: str, value: Any) -> None:
         replace(Spec(), **{field: value})
     assert caught.value.what.startswith(f"{field} ")
     assert field in caught.value.fix
+
+
+@pytest.mark.parametrize("change", [{"stem": "3x3"}, {"pool": True}, {"size": 8}], ids=str)
+def test_vectors_have_no_sides(change: dict[str, Any]) -> None:
+    points = Spec(ndim=0, stem="1x1", pool=False, size=1)
+    assert all(layer.kernel == layer.stride == 1 for block in lay_out(points).stages[1] for layer in block.branch)
+    with pytest.raises(UsageError, match="ndim 0 is for vectors"):
+        replace(points, **change)
 
 
 def test_zeros_cannot_take_channels_away() -> None:

@@ -91,10 +91,12 @@ def test_trivialaugment_takes_one_operation_at_any_of_31_levels(calls: list[Call
     names = [name for name in TRIVIALAUGMENT.operations if channels == 3 or name != "color"]
     assert set(counts) == set(names)
     assert all(abs(count - 3000 / len(names)) < 75 for count in counts.values())  # five deviations
-    turns = {round(amount, 6) for name, amount in calls if name == "rotate"}
-    assert turns <= {round(sign * level * 4.5, 6) for level in range(31) for sign in (1, -1)}
-    assert len(turns) > 50
-    assert 60 < sum(amount > 0 for name, amount in calls if name == "rotate") < 160
+    ends = {"rotate": 135, "shear_x": 0.99, "shear_y": 0.99, "brightness": 0.99, "contrast": 0.99, "sharpness": 0.99}
+    moved = [(amount - (name in policies.BLENDS)) / ends[name] * 30 for name, amount in calls if name in ends]
+    levels = Counter(round(abs(level), 6) for level in moved)
+    assert set(levels) == set(range(31))
+    assert all(abs(count - len(moved) / 31) < 5 * (len(moved) / 31) ** 0.5 for count in levels.values())
+    assert abs(np.mean(np.sign(moved))) < 0.15
 
 
 @pytest.mark.parametrize(("count", "strength"), [(1, 0.0), (2, 0.3), (3, 1.0)])
@@ -263,6 +265,20 @@ def test_a_picture_varies_by_seed_epoch_and_number_alone(name: str, channels: in
     assert not np.array_equal(whole, some_images(8, channels))
     for seed, epoch in ((1, 3), (2, 2)):
         assert not np.array_equal(repainted(augment, channels, seed=seed, epoch=epoch), whole)
+
+
+def test_each_purpose_has_numbers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else where a square is wiped out would tell where a rectangle is."""
+    places = []
+
+    def noted(index: NDArray[np.int64], count: int, *place: object) -> NDArray[np.float64]:
+        places.append(place)
+        return uniform(index, count, *place)
+
+    uniform = dice.uniform
+    monkeypatch.setattr(dice, "uniform", noted)
+    repainted(EACH["all"])
+    assert places == [(1, purpose, 2) for purpose in ("policy", "jitter", "cutout", "erase")]
 
 
 def repainted(augment: Augment, channels: int = 3, *, seed: int = 1, epoch: int = 2) -> NDArray[np.uint8]:

@@ -104,11 +104,11 @@ def extras(run: Run) -> list[str]:
         "classes shown equally often": run.sampling == "balanced",
         f"dropout {run.dropout:g}": run.dropout > 0,
         f"drop-path {run.drop_path:g}": run.drop_path > 0,
-        f"rates times {run.layer_decay:g} a block towards the first": run.layer_decay < 1,
+        f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
         f"l1 {run.l1:g}": run.l1 > 0,
         f"batches in {run.accumulate} parts": run.accumulate > 1,
-        f"weights averaged ({run.ema})": run.ema is not None,
-        f"ends after {run.patience} epochs without a better one": run.patience is not None,
+        f"mean of the weights ({run.ema})": run.ema is not None,
+        f"patience {run.patience}": run.patience is not None,
     }
     return [text for text, holds in said.items() if holds]
 

@@ -151,7 +151,7 @@ def test_no_bytes_are_read_with_a_traceback(tmp_path_factory: pytest.TempPathFac
 def test_two_lists_of_one_part_and_lists_beside_class_folders_are_refused(root: Path) -> None:
     write(root / "train.csv", "path,label", "a/1.png,cat", "a/2.png,dog")
     (root / "train").mkdir()
-    with pytest.raises(DataError, match="a train folder and lists of pictures"):
+    with pytest.raises(DataError, match="lists of pictures and a train folder"):
         open_source(root)
     (root / "train").rmdir()
     write(root / "train.tsv", "path\tlabel", "a/1.png\tcat")

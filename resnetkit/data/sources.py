@@ -52,13 +52,13 @@ def open_source(
 
 
 def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
-    cifar, imagenet = versions_in(path), is_imagenet(path)
+    cifar = versions_in(path)
     kinds = {
         "IDX": any(IDX_FILE.fullmatch(entry.name) for entry in path.iterdir()),
         "parquet": bool(parquet_files(path)),
         "npz": bool(npz_files(path)),
         **{version.title: True for version in cifar},
-        "lists of pictures": bool(list_files(path)) and not imagenet,
+        "lists of pictures": bool(list_files(path)) and not is_imagenet(path),
         "a train folder": (path / "train").is_dir(),
     }
     there = [name for name, found in kinds.items() if found]
@@ -74,7 +74,7 @@ def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int, c
         return open_cifar(path, cifar[0], classes)
     if kinds["lists of pictures"]:
         return open_list(path, classes, max_pixels, columns)
-    return open_imagenet(path, classes, max_pixels) if imagenet else open_folder(path, classes, max_pixels)
+    return open_imagenet(path, classes, max_pixels) if is_imagenet(path) else open_folder(path, classes, max_pixels)
 
 
 def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:

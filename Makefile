@@ -20,7 +20,7 @@ venv: .venv/ready
 demo: venv
 	@mkdir -p runs
 	@rm -rf runs/demo
-	$(BIN)/resnet train digits --model resnet20 --epochs 40 --lr 0.1 --out runs/demo
+	$(BIN)/resnet train digits --model resnet20 --epochs 40 --lr 0.1 --weight-decay 0.001 --out runs/demo
 	$(BIN)/resnet eval runs/demo/best.safetensors digits
 	@$(BIN)/python -c "from PIL import Image; from sklearn.datasets import load_digits; Image.fromarray((load_digits().images[7] * 15.9375).round().astype('uint8')).save('runs/demo/seven.png')"
 	$(BIN)/resnet predict runs/demo/best.safetensors runs/demo/seven.png

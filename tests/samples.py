@@ -48,6 +48,18 @@ def write_idx(root: Path, part: str, labels: Sequence[int], packed: bool = True,
     return root
 
 
+def write_digits(root: Path, train: int = 200, test: int = 60) -> Path:
+    """Real digits as IDX: some to learn from and carve, the next ones to test."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = (digits.images * 255 / 16).round().astype("uint8")
+    for part, rows in (("train", slice(0, train)), ("t10k", slice(train, train + test))):
+        (root / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(pixels[rows]))
+        (root / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(digits.target[rows].astype("uint8")))
+    return root
+
+
 def write_parquet(path: Path, rows: Sequence[tuple[Any, Any]], names: Sequence[str] | None, **columns: Any) -> Path:
     """Rows of (encoded picture, label) in the Hugging Face layout; ``columns`` replaces whole columns."""
     import pyarrow as pa

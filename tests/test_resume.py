@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from samples import folder, idx_bytes
+from samples import folder, write_digits
 
 from resnetkit.engine import checkpoint
 from resnetkit.engine.evaluate import Answers, answer
@@ -62,16 +62,7 @@ for event in training(Run(**settings)):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real digits as IDX: 200 to learn from and carve, 60 to test."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    pixels = (digits.images * 255 / 16).round().astype("uint8")
-    root = tmp_path_factory.mktemp("data")
-    for part, rows in (("train", slice(0, 200)), ("t10k", slice(200, 260))):
-        (root / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(pixels[rows]))
-        (root / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(digits.target[rows].astype("uint8")))
-    return root
+    return write_digits(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from command import environment, refused, resnet
-from samples import idx_bytes
+from samples import write_digits
 
 from resnetkit import sweep as sweeps
 from resnetkit.errors import UsageError
@@ -104,15 +104,7 @@ def test_a_sweep_survives_its_file(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    root = tmp_path_factory.mktemp("digits")
-    for part, rows in (("train", slice(0, 200)), ("t10k", slice(200, 260))):
-        pixels = (digits.images[rows] * 255 / 16).round().astype("uint8")
-        (root / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(pixels))
-        (root / f"{part}-labels-idx1-ubyte").write_bytes(idx_bytes(digits.target[rows].astype("uint8")))
-    return root
+    return write_digits(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from test_train import begin, settings
 
-from resnetkit.engine.history import Row, plateaus, waits
+from resnetkit.engine.history import Row, better, plateaus, waits
 from resnetkit.engine.muon import QUINTIC, Muon, orthogonal
 from resnetkit.engine.optim import grouped, optimizer, tune
 from resnetkit.engine.schedule import lr_at, momentum_at
@@ -192,3 +192,13 @@ def test_the_usual_rate_of_every_optimizer_is_known() -> None:
         assert (run.lr, run.weight_decay) == (None, None)
         assert 0 < decided.lr <= 1
         assert 0 < decided.weight_decay < 0.1
+
+
+def test_an_epoch_is_better_by_validation_alone() -> None:
+    row: Row = {"train_accuracy": 0.9, "train_loss": 0.1, "val_accuracy": 0.5, "val_loss": 1.0}
+    assert better(row, None)
+    assert not better(row, row)
+    assert not better(row | {"train_accuracy": 1.0, "train_loss": 0.0}, row)
+    assert better(row | {"val_accuracy": 0.6, "val_loss": 9.0, "train_accuracy": 0.1}, row)
+    assert better(row | {"val_loss": 0.9}, row)
+    assert not better(row | {"val_loss": 1.1}, row)

@@ -1,5 +1,6 @@
 """A run that is killed and resumed ends with the same bytes as one that was never stopped."""
 
+import csv
 import json
 import os
 import shutil
@@ -121,6 +122,15 @@ def test_a_kill_before_the_first_checkpoint_starts_over(data: Path, whole: Path,
     out = killed(data, tmp_path / "run", "saving", 1)
     list(resuming(out))
     assert differing(out, whole) == []
+
+
+def test_the_best_epoch_is_the_best_on_validation(whole: Path) -> None:
+    with open(whole / "results.csv", encoding="utf-8") as file:
+        rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"], -row["epoch"]))
+    metrics = json.loads((whole / "metrics.json").read_bytes())
+    assert metrics["epoch"] == best["epoch"]
+    assert metrics["val_accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
 
 
 def rewritten(path: Path, snapshot: checkpoint.Snapshot) -> None:

@@ -262,6 +262,12 @@ def test_without_any_whole_checkpoint_nothing_starts_over_in_silence(data: Path,
             list(resuming(out))
 
 
+def test_a_folder_that_is_taken_is_refused_before_the_data_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"letter\.txt"):
+        list(training(Run(data=str(tmp_path / "missing"), out=str(tmp_path))))
+
+
 def test_a_folder_is_a_run_only_once_all_it_begins_with_is_there(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

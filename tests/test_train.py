@@ -103,7 +103,7 @@ def test_a_non_finite_loss_stops_before_the_update_and_names_the_pictures() -> N
         list(state.model.parameters())[-2][0, 0] = torch.inf  # the head's
     before = {name: value.clone() for name, value in state.model.state_dict().items() if "weight" in name}
     first = next(stream(decided, pictures, 0, 1, 0))
-    with pytest.raises(DivergedError, match="step 1 ") as caught:
+    with pytest.raises(DivergedError, match=r"the loss became .* at step 1 ") as caught:
         list(train(state, stream(decided, pictures, 0, 5, 0), decided, CPU, pictures.names))
     assert pictures.names[first.index[0]] in caught.value.what
     assert all(torch.equal(value, state.model.state_dict()[name]) for name, value in before.items())

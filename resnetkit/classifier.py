@@ -169,6 +169,11 @@ class Classifier:
         if wanted in parts and not (carved and wanted == "train"):
             return wanted, parts[wanted]
         assert whole is not None
+        if (column := self.card.run.get("group_column")) and whole.groups is None:
+            raise DataError(
+                f"{at} has no column {plain(column)}, by which the validation part was made",
+                "give the list that column",
+            )
         train, val = carve(
             whole.names,
             whole.labels,

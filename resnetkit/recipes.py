@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from resnetkit.errors import UsageError, nearest
-from resnetkit.run import show, spell
+from resnetkit.run import Run, show, spell
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ def recipe(says: str, source: str, lacks: str = "", /, **changes: Any) -> Recipe
     return Recipe(says, source, MappingProxyType(changes), lacks)
 
 
+OF_OPTIMIZER = ("lr", "weight_decay", "momentum", "nesterov", "decay_all")
 PLAIN = {"optimizer": "sgd", "momentum": 0.9, "nesterov": False, "decay_all": True, "smoothing": 0.0, "warmup": 0.0}
 STRIKES = {"optimizer": "lamb", "schedule": "cosine", "loss": "bce", "crop_scale": 0.08, "cutmix": 1.0}
 STRIKES |= {"policy": "randaugment", "policy_count": 2, "batch": 2048}
@@ -171,6 +172,10 @@ def settings(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     for one, other in (("epochs", "steps"), ("steps", "epochs")):
         if one in given:
             changes.pop(other, None)
+    usual = changes.get("optimizer", Run.optimizer)
+    if given.get("optimizer", usual) != usual:  # whose rates mean something else
+        for setting in OF_OPTIMIZER:
+            changes.pop(setting, None)
     return {**changes, **given}
 
 
@@ -180,7 +185,7 @@ def line(name: str, given: Mapping[str, Any]) -> str:
     words = []
     for setting, value in chosen.changes.items():
         if setting not in kept:
-            words.append(f"no {setting} (another length was given)")
+            words.append(f"{setting} left open")  # by another length or optimizer that was given
         elif setting in given:
             words.append(f"{said(setting, given[setting])} (given, not {said('', value)})")
         else:
@@ -190,6 +195,6 @@ def line(name: str, given: Mapping[str, Any]) -> str:
 
 
 def said(setting: str, value: Any) -> str:
-    """``lr 0.1``, to four digits."""
+    """``lr 0.1``, to six digits."""
     parts = value if isinstance(value, tuple) else (value,)
-    return f"{setting} {','.join(f'{v:.4g}' if isinstance(v, float) else spell(v, setting) for v in parts)}".strip()
+    return f"{setting} {','.join(f'{v:.6g}' if isinstance(v, float) else spell(v, setting) for v in parts)}".strip()

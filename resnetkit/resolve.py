@@ -221,6 +221,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         and math.ceil(settings.epochs) <= run.patience + 1
         and f"the run has only {math.ceil(settings.epochs)} epochs",
         "sampling": run.sampling == "balanced" and even(facts),
+        "group_column": facts.has_val and "the data brings its own validation part",
         "val_share": facts.has_val and "the data brings its own validation part",
         "drop_path": all(b.kind == "plain" for stage in settings.plan.stages for b in stage)
         and f"{settings.model} has no shortcuts",
@@ -228,7 +229,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),
-        **dict.fromkeys(COLUMNS, not facts.listed and "the data is not a list of pictures"),
+        **({} if facts.listed else dict.fromkeys(COLUMNS, "the data is not a list of pictures")),
         "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
     }
     for name, why in idle.items():

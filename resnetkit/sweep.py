@@ -52,6 +52,8 @@ class Sweep:
         for name, axis in self.axes.items():
             if name in FIXED:
                 raise UsageError(f"{name} cannot vary in a sweep", "make a sweep for each")
+            if isinstance(axis, Span) and name == "seed":
+                raise UsageError("seed is a span", "write seeds with commas: all of them are tried")
             if isinstance(axis, Span) and not axis.low < axis.high:
                 raise UsageError(f"{name} goes from {axis.low:g} to {axis.high:g}", "write LOW..HIGH")
             if not isinstance(axis, Span) and len(set(axis)) < len(axis):
@@ -68,20 +70,29 @@ class Sweep:
 
     @property
     def size(self) -> int:
-        """How many combinations there are, where every setting has a list of values."""
-        return math.prod(len(axis) for axis in self.axes.values() if not isinstance(axis, Span))
+        """How many combinations there are, where every setting has a list of values; of drawn ones without the seed."""
+        once = ("seed",) if self.trials is not None else ()
+        return math.prod(len(a) for name, a in self.axes.items() if not isinstance(a, Span) and name not in once)
 
     def changes(self) -> list[dict[str, Any]]:
-        """What each trial has of its own, in order."""
-        lists = {name: axis for name, axis in self.axes.items() if not isinstance(axis, Span)}
-        if len(lists) == len(self.axes):
+        """What each trial has of its own, in order. Settings that are drawn are tried with every seed."""
+        seeds = self.axes.get("seed")
+        if self.trials is None or not isinstance(seeds, tuple):
+            return self.settings(self.axes)
+        others = self.settings({name: axis for name, axis in self.axes.items() if name != "seed"})
+        return [{**changes, "seed": seed} for changes in others for seed in seeds]
+
+    def settings(self, axes: Mapping[str, Axis]) -> list[dict[str, Any]]:
+        """All combinations of these axes, or as many draws as are asked for."""
+        lists = {name: axis for name, axis in axes.items() if not isinstance(axis, Span)}
+        if len(lists) == len(axes):
             grid = [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
             if self.trials is None:
                 return grid
             return [grid[i] for i in sorted(dice.permutation(len(grid), self.run.seed, "sweep")[: self.trials])]
-        shares = dice.uniform(np.arange(self.trials or 0), len(self.axes), self.run.seed, "sweep")
+        shares = dice.uniform(np.arange(self.trials or 0), len(axes), self.run.seed, "sweep")
         return [
-            {name: drawn(name, axis, float(u)) for (name, axis), u in zip(self.axes.items(), row, strict=True)}
+            {name: drawn(name, axis, float(u)) for (name, axis), u in zip(axes.items(), row, strict=True)}
             for row in shares
         ]
 

@@ -122,12 +122,16 @@ def write_results(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> None:
     for trial in trials:
         metrics, values = trial.metrics, [spell(trial.changes[name], name) for name in sweep.axes]
         figures = [None if metrics is None else metrics[name] for name in header[-3:]]
-        status = "done" if metrics else "diverged" if trial.diverged else RunFolder(trial.folder).read_status()
+        status = "done" if metrics else "diverged" if trial.diverged else state_of(trial)
         rows.append([trial.folder.name, *values, status, *figures])
     tables.write_csv(folder / "sweep.csv", header, rows)
     points = [(trial.changes, metrics["val_accuracy"]) for trial in trials if (metrics := trial.metrics)]
     if points:
         pictures.sweep_picture(folder / "sweep.png", list(sweep.axes), points)
+
+
+def state_of(trial: Trial) -> str:
+    return RunFolder(trial.folder).read_status() if trial.folder.exists() else "none"
 
 
 def best(places: Sequence[Place]) -> Trial:

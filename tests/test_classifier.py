@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +334,12 @@ def test_answers_that_overflow_are_refused(split: Path, model: Classifier) -> No
         broken.predict(split / "val")
     with pytest.raises(WeightsError, match="not finite"):
         broken.evaluate(split)
+
+
+def test_the_temperature_of_the_card_softens_what_is_predicted(split: Path, run: Path) -> None:
+    path, models = split / "val/green/green_100.png", [load(run), load(run)]
+    models[1].card = replace(models[1].card, temperature=2.0)
+    usual, soft = (dict(model.predict(path, top=9)[0].top) for model in models)
+    roots = {name: probability**0.5 for name, probability in usual.items()}
+    assert soft == pytest.approx({name: root / sum(roots.values()) for name, root in roots.items()}, rel=1e-3)
+    assert max(soft.values()) < max(usual.values())

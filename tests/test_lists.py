@@ -191,6 +191,26 @@ def test_a_class_in_one_group_cannot_be_held_out() -> None:
         carve(list("123"), np.array([0, 0, 1]), ["a", "b"], share=0.5, seed=0, groups=["x", "y", "y"])
 
 
+def test_a_group_in_two_parts_is_refused(root: Path) -> None:
+    sides = ("train", "train", "val", "test")
+    lines = [f"{n},{k},{side},p{i % 3}" for i, ((n, k), side) in enumerate(zip(ROWS, sides, strict=True))]
+    file = write(root / "list.csv", "path,label,split,patient", *lines)
+    with pytest.raises(DataError, match="1 groups are in train and in test: p0"):
+        open_source(file, columns=Columns(group="patient"))
+    assert len(open_source(file).parts) == 3
+    lines = [f"{n},{k},{'train' if i < 2 else 'val'},p{i}" for i, (n, k) in enumerate(ROWS)]
+    write(file, "path,label,split,patient", *lines)
+    answer = resnet("train", file, "--group-column", "patient", "--model", "resnet20", "--out", root / "run")
+    assert answer.code == 2
+    assert "--group-column would have no effect: the data brings its own validation part" in answer.err
+
+
+def test_one_file_spelt_in_two_ways_is_one_file(root: Path) -> None:
+    file = write(root / "list.csv", "path,label", "a/1.png,cat", "a/2.png,dog", "./a//1.png,dog")
+    with pytest.raises(DataError, match="line 4 names"):
+        open_source(file)
+
+
 # From end to end
 
 
@@ -219,6 +239,9 @@ def test_a_list_trains_and_evaluates_and_its_columns_are_remembered(tmp_path: Pa
     assert not sides["train"] & sides["val"]
     model = load(tmp_path / "run")
     assert model.evaluate(file, "val").accuracy == done.metrics["val_accuracy"]
+    bare = write(root / "bare.csv", *(line.rpartition(",")[0] for line in lines))
+    with pytest.raises(DataError, match="has no column patient, by which"):
+        model.evaluate(bare, "val")
     other = write(root / "other.csv", "path,label,split", "119.png,digit 1,test", "3.png,digit 1,test")
     assert model.evaluate(other).n == 2
     assert model.evaluate(other, columns=Columns(image="path")).n == 2

@@ -35,6 +35,15 @@ def test_what_is_given_comes_before_the_recipe(given: dict[str, Any], expected: 
     assert ("steps" in settings) != ("epochs" in settings)
 
 
+def test_another_optimizer_leaves_its_own_rates_open() -> None:
+    settings = recipes.settings("bag-of-tricks", {"optimizer": "adam", "momentum": 0.8})
+    assert not {"lr", "weight_decay", "nesterov"} & settings.keys()
+    assert settings["momentum"] == 0.8
+    assert recipes.settings("bag-of-tricks", {"optimizer": "sgd"})["lr"] == 0.4
+    assert "lr left open" in recipes.line("quick", {"optimizer": "adamw"})
+    assert "ema 0.999966" in recipes.line("torchvision-v2", {})
+
+
 def test_the_dry_run_shows_recipe_and_given_settings() -> None:
     answer = resnet("train", "digits", "--recipe", "paper-cifar", "--lr", "0.2", "--steps", "9", "--dry-run", "--json")
     assert answer.code == 0, answer.err

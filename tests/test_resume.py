@@ -22,7 +22,9 @@ from resnetkit.engine import checkpoint
 from resnetkit.engine.evaluate import Answers, answer
 from resnetkit.engine.stop import Stopped
 from resnetkit.engine.train import Tick
-from resnetkit.errors import DataError, UsageError, WeightsError
+from resnetkit.errors import DataError, ResourceError, UsageError, WeightsError
+from resnetkit.files import write_bytes
+from resnetkit.job import prepare
 from resnetkit.run import Run
 from resnetkit.training import Done, Event, resuming, training
 
@@ -129,6 +131,7 @@ def test_the_best_epoch_is_the_best_on_validation(whole: Path) -> None:
         rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"], -row["epoch"]))
     metrics = json.loads((whole / "metrics.json").read_bytes())
+    assert metrics["split"] == "test"
     assert metrics["epoch"] == best["epoch"]
     assert metrics["val_accuracy"] == pytest.approx(best["val_accuracy"], abs=1e-6)
 
@@ -332,6 +335,24 @@ def test_a_signal_during_the_final_measurement_stops_politely(
     assert differing(out, whole) == []
 
 
+def test_a_signal_during_a_validation_leaves_no_half_row(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def signalled(*arguments: Any) -> Iterator[Answers]:
+        for some in answer(*arguments):
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield some
+
+    out = tmp_path / "run"
+    monkeypatch.setattr("resnetkit.engine.train.answer", signalled)
+    with pytest.raises(Stopped):
+        list(training(Run(data=str(data), out=str(out), **SETTINGS)))
+    monkeypatch.undo()
+    assert not (out / "results.csv").exists()
+    list(resuming(out))
+    assert differing(out, whole) == []
+
+
 def signalling(number: int) -> str:
     return f"""
 import json, os, sys
@@ -411,3 +432,23 @@ def test_a_checkpoint_from_before_a_setting_was_there_is_gone_on_with(data: Path
     rewritten(newest, snapshot)
     list(resuming(out))
     assert differing(out, whole) == []
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_last_norms_begin_at_zero_only_where_asked_for(data: Path, silent: bool) -> None:
+    model = prepare(Run(data=str(data), model="resnet20", zero_init=silent), frozenset()).model
+    assert bool((model.get_parameter("layer1.0.bn2.weight") == 0).all()) == silent
+    assert bool((model.get_parameter("layer1.0.bn1.weight") == 1).all())
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "best.safetensors"
+    write_bytes(file, b"old")
+    monkeypatch.setattr("os.replace", broken)
+    with pytest.raises(ResourceError, match="No space left"):
+        write_bytes(file, b"new")
+    assert file.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == [file.name]

@@ -67,6 +67,14 @@ def test_spans_are_drawn_by_ratio_above_zero_and_evenly_from_zero() -> None:
     assert all(isinstance(size, int) and 8 <= size <= 64 for size in sizes)
 
 
+def test_what_is_drawn_is_tried_with_every_seed() -> None:
+    changes = made({"lr": Span(0.01, 0.1), "seed": (0, 1, 2), "batch": (4, 8)}, 2).changes()
+    assert [change["seed"] for change in changes] == [0, 1, 2, 0, 1, 2]
+    assert len({(change["lr"], change["batch"]) for change in changes}) == 2
+    with pytest.raises(UsageError, match="3 trials of 2 combinations"):
+        made({"batch": (4, 8), "seed": (0, 1)}, 3)
+
+
 @pytest.mark.parametrize(
     ("axes", "trials", "words"),
     [
@@ -168,6 +176,15 @@ def test_a_trial_that_diverges_is_a_row_and_not_the_end(data: Path, tmp_path: Pa
     refused_code = alone.code
     assert refused_code == 6
     assert "every trial of this sweep diverged" in alone.err
+
+
+def test_a_combination_that_cannot_be_is_no_end_either(data: Path, tmp_path: Path) -> None:
+    words = ["--model", "resnet20", "--steps", "4", "--batch", "16", "--out", "run"]
+    answer = resnet("sweep", data, "--accumulate", "64,1", *words, cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    assert "has not 64 parts" in answer.err
+    rows = [line.split(",") for line in (tmp_path / "run" / "sweep.csv").read_text().splitlines()[1:]]
+    assert [row[2] for row in rows] == ["none", "done"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,8 @@ def open_list(root: Path, classes: Sequence[str] | None, max_pixels: int, column
     if not lines:
         raise DataError(f"{plain(root)} names no pictures", "add a line for each picture")
     refuse_all_missing(root, base, lines)
+    if columns.must:
+        refuse_parted(root, lines)
     found = {part: [line.label for line in of] for part, of in lines.items()}
     names, labels = agree(plain(root), found, classes, ordered)
     parts = {part: as_part(part, base, of, labels[part], max_pixels) for part, of in lines.items()}
@@ -132,7 +135,7 @@ def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
         if into is None:
             raise DataError(f"{where} is of the part {plain(cells[side or 0])}", "write train, val or test")
         line = Line(cells[image].replace("\\", "/"), cells[label], into, None if group is None else cells[group])
-        before = seen.setdefault((line.part, line.image), number)
+        before = seen.setdefault((line.part, os.path.normpath(line.image)), number)
         if before != number:
             raise DataError(f"{where} names {plain(line.image)} again, after line {before}", "keep one of the two")
         yield line
@@ -210,6 +213,17 @@ def refuse_all_missing(root: Path, base: Path, lines: dict[PartName, list[Line]]
             f"{plain(root)}: none of its {len(names):,} pictures is there: {some(names, 2)}",
             f"write the paths as seen from {plain(base)}, the folder of the list",
         )
+
+
+def refuse_parted(root: Path, lines: dict[PartName, list[Line]]) -> None:
+    """A group in two parts would be learned from in one and asked for in the other."""
+    groups = {part: {line.group for line in of if line.group is not None} for part, of in lines.items()}
+    for one, other in combinations(groups, 2):
+        if both := groups[one] & groups[other]:
+            raise DataError(
+                f"{plain(root)}: {len(both):,} groups are in {one} and in {other}: {some(sorted(both))}",
+                "put every group into one part",
+            )
 
 
 def as_part(part: PartName, base: Path, lines: list[Line], labels: NDArray[np.int64], max_pixels: int) -> Part:

@@ -40,18 +40,21 @@ def sweep(asked: Namespace, out: TextIO) -> int:
         else:
             plan = requested(texts, asked.trials)
             folder = stack.enter_context(trials.begun(plan, texts.get("out")))
-        every = trials.trials_of(plan, folder)
+        every, failed = trials.trials_of(plan, folder), None
         for number, trial in enumerate(every, 1):
             if trial.metrics or trial.diverged:
                 continue
             print(f"\ntrial {number} of {len(every)}: {words(trial.changes)}", file=sys.stderr)
             try:
                 progress.watch_run(trials.attempt(plan, trial, folder, progress.counting("looked at")))
-            except DivergedError as error:
+            except (DivergedError, UsageError) as error:  # of this trial: others may do
+                failed = error if isinstance(error, UsageError) else failed
                 print(f"note: this trial ends here, since {plain(error.what)}", file=sys.stderr)
             trials.write_results(plan, every, folder)
         trials.write_results(plan, every, folder)
         places = trials.ranking(every)
+        if not places and failed:
+            raise failed
         answer(asked, out, plan, places, trials.best(places), folder)
     return 0
 

@@ -315,8 +315,11 @@ def test_a_signal_saves_and_ends_politely(data: Path, whole: Path, tmp_path: Pat
     assert differing(out, whole) == []
 
 
-def test_a_signal_during_the_final_measurement_stops_politely(
-    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("place", "missing"), [("engine.train.answer", "results.csv"), ("training.answer", "metrics.json")]
+)
+def test_a_signal_during_validation_or_the_final_measurement_stops_politely(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, missing: str
 ) -> None:
     def signalled(*arguments: Any) -> Iterator[Answers]:
         for some in answer(*arguments):
@@ -324,31 +327,13 @@ def test_a_signal_during_the_final_measurement_stops_politely(
             yield some
 
     out = tmp_path / "run"
-    monkeypatch.setattr("resnetkit.training.answer", signalled)
+    monkeypatch.setattr(f"resnetkit.{place}", signalled)
     with pytest.raises(Stopped) as stopped:
         list(training(Run(data=str(data), out=str(out), **SETTINGS)))
     monkeypatch.undo()
     assert stopped.value.code == 75
     assert json.loads((out / "status.json").read_bytes())["status"] == "stopped"
-    assert not (out / "metrics.json").exists()
-    list(resuming(out))
-    assert differing(out, whole) == []
-
-
-def test_a_signal_during_a_validation_leaves_no_half_row(
-    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def signalled(*arguments: Any) -> Iterator[Answers]:
-        for some in answer(*arguments):
-            os.kill(os.getpid(), signal.SIGTERM)
-            yield some
-
-    out = tmp_path / "run"
-    monkeypatch.setattr("resnetkit.engine.train.answer", signalled)
-    with pytest.raises(Stopped):
-        list(training(Run(data=str(data), out=str(out), **SETTINGS)))
-    monkeypatch.undo()
-    assert not (out / "results.csv").exists()
+    assert not (out / missing).exists()
     list(resuming(out))
     assert differing(out, whole) == []
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from resnetkit.data.decode import Picture, decode, read_file
 from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree
+from resnetkit.data.regular import read_whole
 from resnetkit.errors import DataError, nearest, plain, some
 
 SUFFIXES = (".csv", ".tsv")
@@ -157,13 +158,7 @@ def table(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def text_of(path: Path) -> str:
     """UTF-8 with or without its mark, UTF-16 with it as Excel writes it, or else GB 18030, which holds GBK."""
-    try:
-        size = path.stat().st_size
-        if size > LIMIT:
-            raise DataError(f"{plain(path)} has {size:,} bytes; a list may have {LIMIT:,}", "cut it into parts")
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{plain(path)} cannot be read: {error.strerror}", "name a list that can be read") from error
+    data = read_whole(path, LIMIT)
     marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
         try:

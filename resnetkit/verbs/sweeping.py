@@ -2,14 +2,20 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from resnetkit.arguments import whole
 from resnetkit.errors import DivergedError, UsageError, plain
 from resnetkit.flags import Parser, value_of
 from resnetkit.run import HINTS, Run, kind_of, override, spell
 from resnetkit.verbs.verb import say
+
+if TYPE_CHECKING:
+    from resnetkit.sweep import Sweep
+    from resnetkit.trials import Place, Trial
 
 WHOLE = ("data", "out", "milestones")  # what is written with commas in it, or never varies
 
@@ -33,6 +39,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
 
     from resnetkit import trials
     from resnetkit.report import progress
+    from resnetkit.sweep import said
 
     with ExitStack() as stack:
         if asked.resume is not None:
@@ -44,7 +51,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
         for number, trial in enumerate(every, 1):
             if trial.metrics or trial.diverged:
                 continue
-            print(f"\ntrial {number} of {len(every)}: {words(trial.changes)}", file=sys.stderr)
+            print(f"\ntrial {number} of {len(every)}: {said(trial.changes)}", file=sys.stderr)
             try:
                 progress.watch_run(trials.attempt(plan, trial, folder, progress.counting("looked at")))
             except (DivergedError, UsageError) as error:  # of this trial: others may do
@@ -59,7 +66,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
     return 0
 
 
-def requested(texts: dict[str, Any], count: str | None) -> Any:
+def requested(texts: dict[str, Any], count: str | None) -> "Sweep":
     """The sweep that the words ask for: one value is a setting, several are tried."""
     from resnetkit.sweep import Span, Sweep
 
@@ -80,7 +87,12 @@ def requested(texts: dict[str, Any], count: str | None) -> Any:
     return Sweep(run=run, given=frozenset(fixed) - {"out"}, axes=axes, trials=number)
 
 
-def answer(asked: Namespace, out: TextIO, plan: Any, places: Any, winner: Any, folder: Any) -> None:
+def answer(
+    asked: Namespace, out: TextIO, plan: "Sweep", places: "Sequence[Place]", winner: "Trial", folder: Path
+) -> None:
+    """What came of a sweep: settings from the best to the worst on validation, and the best run's own figures."""
+    metrics = winner.metrics
+    assert metrics is not None  # only trials that are done have a place
     if asked.json:
         ranking = [
             {
@@ -91,9 +103,10 @@ def answer(asked: Namespace, out: TextIO, plan: Any, places: Any, winner: Any, f
             }
             for place in places
         ]
-        say(out, {"ranking": ranking, "best": str(winner.folder), "metrics": winner.metrics})
+        say(out, {"ranking": ranking, "best": str(winner.folder), "metrics": metrics})
         return
     from resnetkit.report.tables import line_up
+    from resnetkit.sweep import said
 
     names = [name for name in plan.axes if name != "seed"]
     header = [*names, "val accuracy", "spread", "runs"]
@@ -107,11 +120,6 @@ def answer(asked: Namespace, out: TextIO, plan: Any, places: Any, winner: Any, f
         for place in places
     ]
     say(out, "\n".join(line_up([header, *rows], left=0)))
-    metrics = winner.metrics
-    say(out, f"\nbest on validation: {plain(winner.folder)} ({words(winner.changes)})")
+    say(out, f"\nbest on validation: {plain(winner.folder)} ({said(winner.changes)})")
     say(out, f"its accuracy on {metrics['split']}: {metrics['accuracy']:.2%} of {metrics['n']:,}")
     say(out, f"every trial is in {plain(folder)}: sweep.csv, sweep.png and a folder each")
-
-
-def words(changes: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {spell(value, name)}" for name, value in changes.items())

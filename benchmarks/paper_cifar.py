@@ -1,4 +1,4 @@
-"""The first steps of `--recipe paper-cifar` on resnet20, beside the training script of akamaster/pytorch_resnet_cifar10.
+"""The first steps of `--recipe paper-cifar` on resnet20, beside the script of akamaster/pytorch_resnet_cifar10.
 
 The script is not part of this project: clone it, and name the clone. It trains on the same pictures, unchanged but for
 where it reads them from and for the CPU.
@@ -56,7 +56,7 @@ def script(data: str, clone: str, seed: int, steps: int) -> Iterator[float]:
     losses: list[float] = []
 
     class Recorded(nn.CrossEntropyLoss):
-        def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        def forward(self, input: Tensor, target: Tensor) -> Tensor:  # noqa: A002  torch calls it so
             if len(losses) == steps:
                 raise Enough
             loss = super().forward(input, target)
@@ -86,7 +86,7 @@ def script(data: str, clone: str, seed: int, steps: int) -> Iterator[float]:
 class Pictures:
     """The training pictures, for a torchvision transform."""
 
-    def __init__(self, data: str):
+    def __init__(self, data: str) -> None:
         from PIL import Image
 
         part = open_source(data).parts["train"]

@@ -24,9 +24,10 @@ from resnetkit.data.survey import data_hash, digest_of
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import EVAL_BATCH, SMALL, answer, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
-from resnetkit.evaluation import Evaluation
+from resnetkit.examined import examined
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
+from resnetkit.tasks import TaskName
 from resnetkit.weights import check, fill
 
 Input = str | bytes | os.PathLike[str]  # a path or pattern, or the bytes of one picture
@@ -34,16 +35,20 @@ Input = str | bytes | os.PathLike[str]  # a path or pattern, or the bytes of one
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer to one picture: its likeliest classes, or why there are none."""
+    """The answer to one picture: its likeliest classes, its tags or numbers, or why there are none."""
 
     path: str
-    top: tuple[tuple[str, float], ...] = ()  # class and probability, likeliest first
+    top: tuple[tuple[str, float], ...] = ()  # class or tag and probability, likeliest first; or number and value
     error: str | None = None
+    task: TaskName = "classes"
 
     def as_dict(self) -> dict[str, Any]:
         if self.error is not None:
             return {"path": self.path, "error": self.error}
-        return {"path": self.path, "top": [{"class": name, "probability": p} for name, p in self.top]}
+        if self.task == "numbers":
+            return {"path": self.path, "numbers": dict(self.top)}
+        one, many = ("class", "top") if self.task == "classes" else ("tag", "tags")
+        return {"path": self.path, many: [{one: name, "probability": p} for name, p in self.top]}
 
 
 class Classifier:
@@ -58,27 +63,41 @@ class Classifier:
         return self.card.classes
 
     def predict(
-        self, paths: Input | Iterable[Input], *, top: int = 5, workers: int | None = None, max_pixels: int = MAX_PIXELS
+        self,
+        paths: Input | Iterable[Input],
+        *,
+        top: int | None = None,
+        workers: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> list[Prediction]:
         """One Prediction for each input, in order: files, folders (all pictures below), patterns, or a picture's bytes.
 
+        ``top`` likeliest classes are named, five if nothing is said; of tags those with a probability of at least a
+        half, or ``top`` of them.
         What cannot be read becomes a Prediction with an error; nothing is left out or put in its place.
         Raises UsageError where ``top`` is no number of classes.
         """
         return list(self.predictions(paths, top=top, workers=workers, max_pixels=max_pixels))
 
     def predictions(
-        self, paths: Input | Iterable[Input], *, top: int = 5, workers: int | None = None, max_pixels: int = MAX_PIXELS
+        self,
+        paths: Input | Iterable[Input],
+        *,
+        top: int | None = None,
+        workers: int | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> Iterator[Prediction]:
         """As predict, but each answer as soon as it is there."""
-        if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
             raise UsageError(f"top is {top!r}, not a whole number of at least 1", "leave it out for 5")
+        if top is not None and self.card.task == "numbers":
+            raise UsageError("this model answers with numbers, of which none is likelier", "leave top out")
         inputs = expand([paths] if isinstance(paths, str | bytes | os.PathLike) else paths)
         small = max(self.card.preprocess.size) <= SMALL
         with ThreadPoolExecutor(usual_workers(workers) or 1) as threads:
             while some_inputs := list(islice(inputs, EVAL_BATCH[small])):
                 read = list(threads.map(partial(self._read, max_pixels), some_inputs))
-                yield from self._answer([name for name, _ in some_inputs], read, min(top, len(self.classes)))
+                yield from self._answer([name for name, _ in some_inputs], read, top)
 
     def _read(self, max_pixels: int, item: tuple[str, Path | bytes | str]) -> NDArray[np.uint8] | str:
         """The picture as the network takes it, or why not."""
@@ -91,18 +110,20 @@ class Classifier:
         except KitError as error:
             return error.what
 
-    def _answer(self, names: Sequence[str], read: Sequence[NDArray[np.uint8] | str], top: int) -> Iterator[Prediction]:
+    def _answer(
+        self, names: Sequence[str], read: Sequence[NDArray[np.uint8] | str], top: int | None
+    ) -> Iterator[Prediction]:
         images = [pixels for pixels in read if not isinstance(pixels, str)]
         answers: Iterator[tuple[tuple[str, float], ...]] = iter(())
         if images:
             logits = forward(self.model, np.stack(images), self.card.preprocess, self.machine)
             self._refuse_overflow(logits)
-            answers = likeliest(logits, self.classes, top, self.card.temperature)
+            answers = meant(logits, self.card, top)
         for name, pixels in zip(names, read, strict=True):
             if isinstance(pixels, str):
-                yield Prediction(name, error=pixels)
+                yield Prediction(name, error=pixels, task=self.card.task)
             else:
-                yield Prediction(name, next(answers))
+                yield Prediction(name, next(answers), task=self.card.task)
 
     def evaluate(
         self,
@@ -113,8 +134,10 @@ class Classifier:
         max_pixels: int = MAX_PIXELS,
         columns: Columns | None = None,
         watch: Callable[[int, int], None] | None = None,
-    ) -> Evaluation:
+    ) -> Any:
         """Every picture of one part of ``data``: ``split``, else test, else val.
+
+        An Evaluation, or for a model of tags or numbers a TagEvaluation or a NumberEvaluation.
 
         ``columns`` says which column of a list holds what, where it is not as in training.
         ``watch`` is told how many of how many pictures are done. Raises DataError where the part is not to be had.
@@ -129,6 +152,11 @@ class Classifier:
             raise DataError(error.what, "name the classes of the model when it is imported: --classes") from error
         if columns is not None and source.kind != "list":
             raise UsageError(f"{plain(data)} is not a list, and has no columns", "leave the columns out")
+        if source.task != self.card.task:
+            raise DataError(
+                f"the labels of {plain(data)} are {source.task}, and the model says {self.card.task}",
+                f"--task {self.card.task}" if source.kind == "list" else "give a list with such labels",
+            )
         name, part = self._part(source, split)
         pictures = examples(part, self.card.preprocess)
         parts, done = [], 0
@@ -138,10 +166,7 @@ class Classifier:
             done += len(some_answers.labels) + len(some_answers.errors)
             if watch:
                 watch(done, len(part.names))
-        labels = tuple(int(label) for label in part.labels)
-        return Evaluation(
-            name, self.classes, part.names, labels, join(parts), self.card.temperature, tuple(source.notes)
-        )
+        return examined(self.card, name, part, join(parts), source.notes)
 
     def _refuse_overflow(self, logits: NDArray[np.float32]) -> None:
         """Weights can be finite and their answers not."""
@@ -181,6 +206,7 @@ class Classifier:
             share=self.card.data["val_share"],
             seed=self.card.data["seed"],
             groups=whole.groups,
+            task=source.task,
         )
         return wanted, subset(whole, train if wanted == "train" else val)
 
@@ -204,7 +230,7 @@ class Classifier:
     def _columns(self) -> Columns:
         """What the columns of the list were called that the model was trained with, if it was one."""
         names = {name: self.card.run.get(f"{name}_column") for name in ("image", "label", "part", "group")}
-        return Columns(**names, must=False)
+        return Columns(**names, task=self.card.task, separator=self.card.run.get("separator"), must=False)
 
     def _trained_on(self, source: Source) -> bool:
         """Whether this is the very data that the model's validation part was carved from."""
@@ -235,6 +261,20 @@ def digest(part: Part, i: int) -> str:
         return digest_of(part.encoded(i))
     except DataError:
         return ""
+
+
+def meant(logits: NDArray[np.float32], card: Card, top: int | None) -> Iterator[tuple[tuple[str, float], ...]]:
+    """What logits say of each picture, in the terms of the card's task."""
+    names = card.classes
+    if card.task == "classes":
+        yield from likeliest(logits, names, min(top or 5, len(names)), card.temperature)
+    elif card.task == "tags":
+        chances = metrics.sigmoid(logits)
+        for row, order in zip(chances, metrics.ranking(logits, len(names)), strict=True):
+            yield tuple((names[i], float(row[i])) for i in (order[:top] if top else order) if top or row[i] >= 0.5)
+    else:
+        for answers in metrics.scaled(logits, card.scale).tolist():
+            yield tuple(zip(names, answers, strict=True))
 
 
 def likeliest(

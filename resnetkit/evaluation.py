@@ -1,25 +1,31 @@
 """What a network got right and wrong on one part of the data, in figures that add up."""
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from resnetkit import metrics
+from resnetkit.data.parts import Labels
 from resnetkit.engine.evaluate import Answers
 from resnetkit.errors import DataError, some
+from resnetkit.tasks import TaskName
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Examined(ABC):
     """The answers to every picture of one part, each exactly once; unreadable ones are listed, not counted."""
 
     split: str  # train, val or test
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # or tags, or what the numbers are called
     names: tuple[str, ...]  # of all pictures of the part, in order
-    labels: tuple[int, ...]  # of all pictures of the part
+    labels: Labels  # of all pictures of the part
     answers: Answers
     temperature: float = 1.0
     notes: tuple[str, ...] = ()  # what is worth saying of the data
+    scale: metrics.Scale = ()  # of numbers
+
+    task: TaskName = "classes"
 
     def __post_init__(self) -> None:
         if not len(self.answers.labels):
@@ -30,9 +36,29 @@ class Evaluation:
                 "give pictures that can be read",
             )
 
+    @abstractmethod
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document of `resnet eval --json`."""
+
+    @abstractmethod
+    def headline(self) -> str:
+        """The figures that matter most, in one line."""
+
     @property
     def n(self) -> int:
         return len(self.answers.labels)
+
+    @property
+    def errors(self) -> list[tuple[str, str]]:
+        return [(self.names[i], why) for i, why in self.answers.errors]
+
+    def error_list(self) -> list[dict[str, str]]:
+        return [{"path": path, "error": why} for path, why in self.errors]
+
+
+@dataclass(frozen=True)
+class Evaluation(Examined):
+    """Of pictures of one class each."""
 
     @property
     def correct(self) -> int:
@@ -66,9 +92,10 @@ class Evaluation:
     def total(self) -> metrics.ClassRow:
         return metrics.total(self.rows)
 
-    @property
-    def errors(self) -> list[tuple[str, str]]:
-        return [(self.names[i], why) for i, why in self.answers.errors]
+    def headline(self) -> str:
+        top5 = "" if self.top5 is None else f", top-5 {self.top5:.2%}"
+        right = f"{self.correct:,} of {self.n:,} right"
+        return f"accuracy {self.accuracy:.2%} on {self.split} ({right}){top5}, loss {self.loss:.4f}"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of `resnet eval --json`."""
@@ -83,5 +110,5 @@ class Evaluation:
             **top5,
             "macro": {name: getattr(self.total, name) for name in ("precision", "recall", "f1")},
             "classes": [asdict(row) for row in self.rows],
-            "errors": [{"path": path, "error": why} for path, why in self.errors],
+            "errors": self.error_list(),
         }

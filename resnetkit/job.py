@@ -18,17 +18,20 @@ from resnetkit import cost, foreign, modelfile, weights
 from resnetkit.assumptions import assume
 from resnetkit.classifier import usual_workers
 from resnetkit.data.batches import Examples, eval_batches, examples
-from resnetkit.data.parts import Part, PartName, Source, subset
+from resnetkit.data.labels import words_of
+from resnetkit.data.parts import Labels, Part, PartName, Source, subset
 from resnetkit.data.sources import Columns, open_source
 from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
 from resnetkit.engine.device import Machine, choose
-from resnetkit.errors import plain, some
+from resnetkit.errors import DataError, plain, some
 from resnetkit.init import initialize
+from resnetkit.metrics import Scale
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import UNTUNED, Run
+from resnetkit.tasks import TASKS
 
 Watch = Callable[[int, int], None]
 
@@ -73,7 +76,7 @@ class Job:
         total = cost.totals(s.plan, s.preprocess.size)
         counts = ", ".join(f"{len(examples.labels):,} {name}" for name, examples in self.sets.items())
         rows = [
-            ("data", f"{counts} pictures of {len(s.classes)} classes: {some(s.classes, 10)}"),
+            ("data", f"{counts} pictures {of_what(s)}: {some(s.classes, 10)}"),
             (
                 "network",
                 f"{s.model}, {total.parameters:,} parameters, {total.macs / 1e6:,.0f} M multiply-adds a picture",
@@ -96,10 +99,17 @@ class Job:
         return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in told]
 
 
+def of_what(settings: Settings) -> str:
+    one, many = TASKS[settings.task].one, TASKS[settings.task].name
+    count = len(settings.classes)
+    return f"{'of' if one == 'class' else 'with'} {count} {one if count == 1 else many}"
+
+
 def extras(run: Run) -> list[str]:
     """What a run does beside the usual, in words."""
     said = {
-        f"loss {run.loss}": run.loss != "cross-entropy",
+        f"loss {run.loss}": run.loss not in ("auto", "cross-entropy"),
+        f"pictures count as {run.weight_column} says": run.weight_column is not None,
         "rare classes weigh more": run.class_weights == "balanced",
         "classes shown equally often": run.sampling == "balanced",
         f"dropout {run.dropout:g}": run.dropout > 0,
@@ -133,8 +143,7 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     """
     runs.refuse_idle(run, given)
     machine = choose(run.device, run.precision)
-    columns = Columns(image=run.image_column, label=run.label_column, part=run.part_column, group=run.group_column)
-    source = open_source(run.data, max_pixels=run.max_pixels, columns=columns)
+    source = open_source(run.data, max_pixels=run.max_pixels, columns=columns_of(run))
     workers = usual_workers(run.workers)
     begun = read_weights(run, start)
     seen = survey(source, workers, progress=watch)
@@ -158,9 +167,9 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         moved = weights.transfer(model, begun.state, old_classes=known, new_classes=settings.classes, what=run.weights)
         notes += [*begun.notes, f"weights of {plain(run.weights)}: {moved}"]
     split = [
-        Row(name, settings.classes[label], path, seen.digests[seen.rows[whole]][i])
+        Row(name, label, path, seen.digests[seen.rows[whole]][i])
         for name, (whole, index) in places.items()
-        for i, path, label in zip(index, parts[name].names, parts[name].labels, strict=True)
+        for i, path, label in zip(index, parts[name].names, told(parts[name], settings), strict=True)
     ]
     about = {
         "hash": data_hash(source, seen),
@@ -176,8 +185,27 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         data=about,
         run=kept(run),
         versions=versions(),
+        task=settings.task,
+        scale=settings.scale,
     )
     return Job(settings, machine, model, parts, sets, split, blank, workers, notes)
+
+
+def columns_of(run: Run) -> Columns:
+    """What the settings say of the columns of a list."""
+    return Columns(
+        image=run.image_column,
+        label=run.label_column,
+        part=run.part_column,
+        group=run.group_column,
+        weight=run.weight_column,
+        task=run.task,
+        separator=run.separator,
+    )
+
+
+def told(part: Part, settings: Settings) -> list[str]:
+    return words_of(settings.task, settings.classes, part.labels)
 
 
 def read_weights(run: Run, start: Path | None) -> Weights | None:
@@ -208,12 +236,21 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         places["train"] = whole, everything
     else:
         train, val = carve(
-            part.names, part.labels, source.classes, share=run.val_share, seed=run.seed, groups=part.groups
+            part.names,
+            part.labels,
+            source.classes,
+            share=run.val_share,
+            seed=run.seed,
+            groups=part.groups,
+            task=source.task,
         )
         places |= {"train": (whole, train), "val": (whole, val)}
     for name in ("val", "test"):
         if name in source.parts:
             places[name] = name, np.arange(len(source.parts[name].labels), dtype=np.int64)
+    learned = subset(part, places["train"][1])
+    if learned.weights is not None and not learned.weights.any():
+        raise DataError("every picture to train on has the weight 0", "give some a weight above 0")
     facts = Facts(
         pictures=len(places["train"][1]),
         classes=source.classes,
@@ -222,9 +259,22 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         has_val=has_val,
         arrays=source.arrays,
         listed=source.kind == "list",
-        counts=tuple(np.bincount(part.labels[places["train"][1]], minlength=len(source.classes)).tolist()),
+        counts=tuple(np.bincount(learned.labels, minlength=len(source.classes)).tolist())
+        if source.task == "classes"
+        else (),
+        task=source.task,
+        scale=scale_of(source, learned.labels) if source.task == "numbers" else (),
     )
     return facts, places
+
+
+def scale_of(source: Source, numbers: Labels) -> Scale:
+    """Mean and standard deviation of each number (column) over the pictures to train on."""
+    mean, deviation = numbers.mean(0), numbers.std(0)
+    same = [name for name, spread in zip(source.classes, deviation, strict=True) if not spread > 0]
+    if same:
+        raise DataError(f"{some(same)} never varies in the pictures to train on", "leave that column out")
+    return tuple(zip(mean.tolist(), deviation.tolist(), strict=True))
 
 
 def stack_of(seen: Survey, whole: Any, index: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8] | None:

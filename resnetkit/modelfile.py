@@ -22,7 +22,9 @@ from resnetkit import plan as plans
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import KitError, WeightsError, plain
 from resnetkit.files import write_bytes
+from resnetkit.metrics import Scale
 from resnetkit.plan import Plan
+from resnetkit.tasks import TASKS, TaskName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,13 +46,15 @@ class Card:
 
     model: str  # the network's name, as `resnet models` lists it
     plan: Plan
-    classes: tuple[str, ...]  # their names, in the order of the logits
+    classes: tuple[str, ...]  # their names (or those of tags or numbers), in the order of the logits
     preprocess: Preprocess
     temperature: float = 1.0  # the logits are divided by it before the softmax
     metrics: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)  # what it was trained on: hash, seed and share of the split
     run: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
+    task: TaskName = "classes"
+    scale: Scale = ()  # of numbers: a logit times the deviation, plus the mean, is the answer
 
     def __post_init__(self) -> None:
         named = isinstance(self.model, str) and 0 < len(self.model) <= MAX_NAME
@@ -71,6 +75,12 @@ class Card:
         need(has == wants, "preprocess", f"must give the channels that the plan takes: {wants}, not {has}")
         warm = type(self.temperature) is float and isfinite(self.temperature) and self.temperature > 0
         need(warm, "temperature", f"must be a number above 0, not {brief(self.temperature)}")
+        need(self.task in TASKS, "task", f"must be one of {', '.join(TASKS)}, not {brief(self.task)}")
+        need(self.temperature == 1 or self.task == "classes", "temperature", "is for classes")
+        pairs = isinstance(self.scale, tuple) and all(is_scale(pair) for pair in self.scale)
+        need(pairs, "scale", f"must be pairs of a mean and a deviation above 0, not {brief(self.scale)}")
+        scales = count if self.task == "numbers" else 0
+        need(len(self.scale) == scales, "scale", f"must have {scales} pairs, not {len(self.scale)}")
         for name in ("metrics", "data", "run", "versions"):
             value = getattr(self, name)
             need(isinstance(value, dict), name, f"must be an object, not {brief(value)}")
@@ -144,6 +154,8 @@ def serialize(state: Mapping[str, Any], metadata: dict[str, str]) -> bytes:
 
 def to_json(card: Card) -> dict[str, Any]:
     about = {item.name: getattr(card, item.name) for item in fields(Card)}
+    if card.task == "classes":  # then they say nothing, and files are as they were before there were other tasks
+        del about["task"], about["scale"]
     return about | {"plan": plans.to_json(card.plan), "preprocess": card.preprocess.to_json()}
 
 
@@ -373,7 +385,7 @@ def card_of(header: Header, path: Path) -> tuple[Card, str, str]:
 
 
 def card_from_json(about: dict[str, Any]) -> Card:
-    known = [item.name for item in fields(Card)]
+    known = [item.name for item in fields(Card) if "task" in about or item.name not in ("task", "scale")]
     need(sorted(about) == sorted(known), "the card", f"must have {', '.join(known)}, not {brief(list(about))}")
     need(isinstance(about["classes"], list), "classes", f"must be a list, not {brief(about['classes'])}")
     changed = {
@@ -381,7 +393,15 @@ def card_from_json(about: dict[str, Any]) -> Card:
         "classes": tuple(about["classes"]),
         "preprocess": Preprocess.from_json(about["preprocess"]),
     }
+    if "task" in about:
+        need(about["task"] != "classes", "task", "is written only where it is not classes")
+        changed["scale"] = tuple(map(tuple, about["scale"]))
     return Card(**{**about, **changed})
+
+
+def is_scale(pair: object) -> bool:
+    sound = isinstance(pair, tuple) and len(pair) == 2 and all(type(x) is float and isfinite(x) for x in pair)
+    return isinstance(pair, tuple) and sound and pair[1] > 0
 
 
 def refuse_newer(text: str, what: str) -> None:

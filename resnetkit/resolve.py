@@ -9,9 +9,11 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
 from resnetkit.plan import Plan, lay_out, with_io
 from resnetkit.run import COLUMNS, Run
+from resnetkit.tasks import TASKS, TaskName
 from resnetkit.zoo import ZOO, find
 
 Crop = Literal["resized", "pad", "none"]
@@ -36,6 +38,8 @@ class Facts:
     arrays: bool  # bare arrays, which no decoder has to read
     listed: bool = False  # the pictures are named in a list, whose columns have to be told apart
     counts: tuple[int, ...] = ()  # of each class, among the pictures to train on
+    task: TaskName = "classes"
+    scale: Scale = ()  # of the numbers, over the pictures to train on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +58,13 @@ class Settings:
     lr: float  # the highest of the run
     weight_decay: float
     warmup: float
+    loss: str
+    smoothing: float
     class_weights: tuple[float, ...] | None  # how much a picture of each class counts
     crop: Crop
     flip: bool
+    task: TaskName = "classes"
+    scale: Scale = ()  # of the numbers
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -105,11 +113,16 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     usual = LR[run.optimizer] * batch / 128 * (1 if scratch else 0.1)
     crop = run.crop
     if crop == "auto":
-        crop = "none" if preprocess.resize != "crop" else "pad" if facts.uniform else "resized"
-    signs = all(len(name) == 1 and name.isalnum() for name in facts.classes)
+        whole = preprocess.resize != "crop" or facts.task == "numbers"  # which may be sizes, or how many there are
+        crop = "pad" if facts.uniform and preprocess.resize == "crop" else "none" if whole else "resized"
+    wary = why_not_mirrored(facts)
     if run.flip is None:
-        wary = "the classes are digits or letters, which mirroring may change; --flip mirrors all the same"
-        reasons["flip"] = wary if signs else "a mirrored picture is as good"
+        reasons["flip"] = f"{wary}; --flip mirrors all the same" if wary else "a mirrored picture is as good"
+    kind = TASKS[facts.task]
+    loss = kind.losses[0] if run.loss == "auto" else run.loss
+    if loss not in kind.losses:
+        raise UsageError(f"the loss {loss} is not for {kind.name}", f"--loss {' or '.join(kind.losses)}")
+    usual_smoothing = 0.1 if facts.task == "classes" else 0.0
     settings = Settings(
         run=run,
         model=model,
@@ -123,15 +136,27 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         lr=run.lr or usual,
         weight_decay=DECAY[run.optimizer] if run.weight_decay is None else run.weight_decay,
         warmup=(0.3 if run.schedule == "onecycle" else 0.05) if run.warmup is None else run.warmup,
+        loss=loss,
+        smoothing=usual_smoothing if run.smoothing is None or facts.task == "numbers" else run.smoothing,
         class_weights=balance(facts.counts) if run.class_weights == "balanced" else None,
         crop=crop,
-        flip=run.flip if run.flip is not None else not signs,
+        flip=run.flip if run.flip is not None else not wary,
+        task=facts.task,
+        scale=facts.scale,
         reasons=reasons,
     )
     if run.lr is None:
         reasons["lr"] = f"{run.optimizer} at a batch of {batch}" + ("" if scratch else ", gentle with given weights")
     refuse_idle(settings, given, facts)
     return settings
+
+
+def why_not_mirrored(facts: Facts) -> str:
+    """Why pictures are not mirrored where nobody says, or nothing."""
+    if facts.task == "numbers":
+        return "a number may depend on the side"
+    signs = all(len(name) == 1 and name.isalnum() for name in facts.classes)
+    return f"the {TASKS[facts.task].name} are digits or letters, which mirroring may change" if signs else ""
 
 
 def network(run: Run, given: frozenset[str], facts: Facts, card: Card | None, reasons: dict[str, str]) -> str:
@@ -221,6 +246,8 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         and math.ceil(settings.epochs) <= run.patience + 1
         and f"the run has only {math.ceil(settings.epochs)} epochs",
         "sampling": run.sampling == "balanced" and even(facts),
+        "smoothing": facts.task == "numbers" and "numbers are learned, not classes",
+        "separator": facts.task != "tags" and "labels are not tags",
         "group_column": facts.has_val and "the data brings its own validation part",
         "val_share": facts.has_val and "the data brings its own validation part",
         "drop_path": all(b.kind == "plain" for stage in settings.plan.stages for b in stage)
@@ -232,6 +259,9 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         **({} if facts.listed else dict.fromkeys(COLUMNS, "the data is not a list of pictures")),
         "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
     }
+    if facts.task != "classes" and "balanced" in (run.class_weights, run.sampling):
+        name = "class-weights" if run.class_weights == "balanced" else "sampling"
+        raise UsageError(f"--{name} balanced is for classes, and the labels are {facts.task}", "leave it out")
     for name, why in idle.items():
         if name in given and why:
             raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")

@@ -17,6 +17,8 @@ from resnetkit.aliases import guess
 from resnetkit.errors import UsageError, plain
 from resnetkit.zoo import find
 
+Losses = Literal["auto", "cross-entropy", "bce", "focal", "mse", "huber"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -32,9 +34,12 @@ class Run:
     max_pixels: int = 50_000_000  # largest picture that is decoded
 
     image_column: str | None = None  # of a list: the paths of the pictures (auto: by its name)
-    label_column: str | None = None  # of a list: the classes (auto: by its name)
+    label_column: str | None = None  # of a list: the labels, in one column or, with commas, several (auto: by its name)
     part_column: str | None = None  # of a list: train, val or test (auto: by its name, if there is one)
     group_column: str | None = None  # of a list: pictures of one group, such as a patient, are never parted (none: no)
+    weight_column: str | None = None  # of a list: how much a picture counts while it is learned from (none: all alike)
+    task: Literal["auto", "classes", "tags", "numbers"] = "auto"  # what labels of a list are (auto: as they look)
+    separator: str | None = None  # of a list: what stands between the tags of a picture (auto: ; | or a comma)
 
     epochs: int | None = None  # passes over the training pictures (auto: enough for the data)
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
@@ -60,9 +65,9 @@ class Run:
     clip: float | None = None  # longest gradient allowed (none: any)
     ema: float | None = None  # keep a running mean of the weights; this share stays at each step (none: the weights)
 
-    loss: Literal["cross-entropy", "bce", "focal"] = "cross-entropy"  # what is made small (bce: a yes or no a class)
+    loss: Losses = "auto"  # what is made small (auto: cross-entropy; of tags bce, a yes or no each; of numbers mse)
     focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
-    smoothing: float = 0.1  # share of each label spread evenly over all classes
+    smoothing: float | None = None  # share of each label spread evenly over all classes (auto: 0.1; of tags 0)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: pictures of rare classes count more
     sampling: Literal["all", "balanced"] = "all"  # balanced: an epoch shows each class equally often
     l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
@@ -103,9 +108,17 @@ class Run:
 
 HINTS = typing.get_type_hints(Run)
 UNTUNED = ("none", "trivialaugment")  # policies without strength or count
-COLUMNS = ("image_column", "label_column", "part_column", "group_column")  # of a list
+COLUMNS = (
+    "image_column",
+    "label_column",
+    "part_column",
+    "group_column",
+    "weight_column",
+    "task",
+    "separator",
+)  # of a list
 # Where None means "not done"; elsewhere it means "decided for you".
-OFF = {"clip", "ema", "group_column", "patience"}
+OFF = {"clip", "ema", "group_column", "patience", "weight_column"}
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "size": ((">=", 8), ("<=", 4096)),
@@ -254,6 +267,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
             "lars": ("nesterov",),
         }.get(run.optimizer, ("momentum", "nesterov")),
         f"the loss is {run.loss}": ("focal_gamma",) if run.loss != "focal" else (),
+        "labels are not tags": ("separator",) if run.task in ("classes", "numbers") else (),
         f"a patience of {run.patience} ends the run before": ("plateau_epochs", "schedule")
         if run.schedule == "plateau" and run.patience is not None and run.patience <= run.plateau_epochs
         else (),

@@ -17,12 +17,13 @@ from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.stop import Stop, Stopped, listening, until
 from resnetkit.engine.train import Epoch, Save, State, Tick, fit
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
-from resnetkit.evaluation import Evaluation
+from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
 from resnetkit.report import tables
 from resnetkit.report.results import write_curves, write_evaluation
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
+from resnetkit.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def save(job: Job, folder: RunFolder, state: State) -> None:
         ("last", last_row(state), state.judged.state_dict()),
     ):
         if row is not None:
-            metrics = {"split": "val", "accuracy": row["val_accuracy"], "loss": row["val_loss"], "epoch": row["epoch"]}
+            judge = TASKS[job.settings.task].judge
+            metrics = {"split": "val", judge: row[f"val_{judge}"], "loss": row["val_loss"], "epoch": row["epoch"]}
             modelfile.save(folder.path / f"{name}.safetensors", tensors, replace(job.card, metrics=metrics))
     folder.status("running", step=state.step, steps=job.settings.steps)
 
@@ -213,9 +215,9 @@ def conclude(job: Job, folder: RunFolder, state: State, stop: Stop) -> dict[str,
     answers = join(until(stop, answer(job.model, job.sets[split], exact, job.workers)))
     if stop:
         return None
-    labels = tuple(int(label) for label in part.labels)
-    evaluation = Evaluation(split, job.settings.classes, part.names, labels, answers)
-    more = {"epoch": best["epoch"], "val_accuracy": best["val_accuracy"], "val_loss": best["val_loss"]}
+    evaluation = examined(job.card, split, part, answers)
+    judge = f"val_{TASKS[job.settings.task].judge}"
+    more = {"epoch": best["epoch"], judge: best[judge], "val_loss": best["val_loss"]}
     write_evaluation(folder.path, evaluation, **more)
     write_curves(folder.path, state.history)
     return evaluation.as_dict() | more

@@ -16,19 +16,18 @@ ROOT = Path(resnetkit.__file__).parent
 
 # The reading order. A new file is a new name here.
 ROOMS = """
-    errors files dice
+    errors files dice tasks
     spec zoo plan cost describe aliases run runfile recipes
     init model
-    data.headers data.decode data.preprocess data.parts
+    data.headers data.decode data.preprocess data.parts data.labels
     data.regular data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    modelfile foreign weights assumptions
-    metrics resolve
+    metrics modelfile foreign weights assumptions resolve
     engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
     engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
-    evaluation report.tables report.pictures report.results
+    evaluation tagging measuring examined report.tables report.pictures report.scatter report.results
     runfolder sweep classifier job forecast training trials report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.table cli
@@ -50,10 +49,13 @@ LATE = {
     "engine.device": {"resource"},  # Windows has none
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
-    "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
+    "report.results": {
+        "resnetkit.report.pictures",
+        "resnetkit.report.scatter",
+    },  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files spec zoo plan cost describe aliases run runfile recipes flags arguments cli".split()
+PURE = "errors files tasks spec zoo plan cost describe aliases run runfile recipes flags arguments cli".split()
 PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,

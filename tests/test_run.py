@@ -127,7 +127,7 @@ def test_the_ranges() -> None:
         "milestones": "numbers, more than 0 and less than 1",
         "gamma": "more than 0 and less than 1",
         "clip": "more than 0, or none",
-        "smoothing": "at least 0 and less than 1",
+        "smoothing": "at least 0 and less than 1, or auto",
         "layer_decay": "more than 0 and at most 1",
         "dropout": "at least 0 and less than 1",
         "drop_path": "at least 0 and less than 1",

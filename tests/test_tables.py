@@ -16,11 +16,11 @@ from resnetkit.report.tables import (
     cut,
     line_up,
     spell,
-    write_class_rows,
     write_confusion,
     write_csv,
     write_epochs,
     write_pictures,
+    write_rows,
 )
 
 TABLE = np.array([[3, 1, 0], [2, 4, 0], [0, 0, 0]])
@@ -106,7 +106,7 @@ def test_csv_reads_back_and_holds_no_formula(tmp_path_factory: pytest.TempPathFa
 
 def test_per_class_csv(tmp_path: Path) -> None:
     rows = class_rows(TABLE, NAMES)
-    write_class_rows(tmp_path / "per_class.csv", rows, total(rows))
+    write_rows(tmp_path / "per_class.csv", rows, total(rows))
     header, *body = read(tmp_path / "per_class.csv")
     assert header == ["class", "correct", "incorrect", "precision", "recall", "f1", "support"]
     assert body[1] == ["\u732b\u548c\u72d7", "4", "2", "0.8", "0.666667", "0.727273", "6"]

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from resnetkit.data.augment import Augment, draws, pad_and_flip, repaint, resized_crop
 from resnetkit.data.decode import Picture
 from resnetkit.data.order import epoch_order
-from resnetkit.data.parts import Part
+from resnetkit.data.parts import Labels, Part
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import DataError
 
 T = TypeVar("T")
-Examined = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64], list[tuple[int, str]]]
+Examined = tuple[NDArray[np.int64], NDArray[np.uint8], Labels, list[tuple[int, str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,11 @@ class Examples:
     """Pictures and labels to learn from or to be examined with: all in ``stack``, or read one by one."""
 
     names: Sequence[str]
-    labels: NDArray[np.int64]
+    labels: Labels
     preprocess: Preprocess
     stack: NDArray[np.uint8] | None = None  # (n, h, w, c)
     read: Callable[[int], Picture] | None = None
+    weights: NDArray[np.float64] | None = None  # (n,) how much each picture counts, 1 on average
 
     def pixels(self, i: int) -> NDArray[np.uint8]:
         """One picture as it is stored (h, w, c); raises DataError where it cannot be read."""
@@ -47,12 +48,16 @@ class Batch:
 
     index: NDArray[np.int64]  # places among the examples
     images: NDArray[np.uint8]  # (n, h, w, c), not normalized
-    labels: NDArray[np.int64]
+    labels: Labels
+    weights: NDArray[np.float64] | None = None
 
 
 def examples(part: Part, preprocess: Preprocess, *, stack: NDArray[np.uint8] | None = None) -> Examples:
     """The pictures of a part; ``stack`` holds the pixels of all of them, if they are at hand."""
-    return Examples(names=part.names, labels=part.labels, preprocess=preprocess, stack=stack, read=part.read)
+    weights = None if part.weights is None else part.weights / (part.weights.mean() or 1.0)
+    return Examples(
+        names=part.names, labels=part.labels, preprocess=preprocess, stack=stack, read=part.read, weights=weights
+    )
 
 
 def steps_per_epoch(n: int, batch: int) -> int:
@@ -97,7 +102,10 @@ def train_batches(
         fates = order(epoch)[slice(*cuts[place])]  # a picture that comes again in an epoch is varied otherwise
         index = fates % n
         images = varied(examples, index, fates, augment, stop, seed=seed, epoch=epoch)
-        return None if images is None else Batch(index, images, examples.labels[index])
+        if images is None:
+            return None
+        weights = None if examples.weights is None else examples.weights[index]
+        return Batch(index, images, examples.labels[index], weights)
 
     yield from ahead(make, range(start_step, stop_step), workers)
 

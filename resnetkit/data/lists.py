@@ -1,4 +1,4 @@
-"""Pictures named in a list: CSV or TSV with a column of paths and one of classes, and others of parts and groups."""
+"""Pictures named in a list: CSV or TSV with a column of paths, some of labels, and others of parts and groups."""
 
 import codecs
 import csv
@@ -10,10 +10,10 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnetkit.data.decode import Picture, decode, read_file
-from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree
+from resnetkit.data.labels import Told, amount, labels_of
+from resnetkit.data.parts import ORDER, PART_NAMES, Labels, Part, PartName, Source
 from resnetkit.data.regular import read_whole
 from resnetkit.errors import DataError, nearest, plain, some
 
@@ -48,20 +48,25 @@ PART: tuple[str, ...] = ("split", "part", "set", "subset", "\u5212\u5206")
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column says what; those left open are found by their names. Groups are kept only where asked for."""
+    """Which column says what; those left open are found by their names. Groups and weights only where asked for."""
 
     image: str | None = None
-    label: str | None = None
+    label: str | None = None  # or several, with commas between them
     part: str | None = None
     group: str | None = None
+    weight: str | None = None
+    task: str = "auto"  # what the label columns hold: classes, tags or numbers
+    separator: str | None = None  # of tags in one cell
     must: bool = True  # whether a list without a column of that name is refused; else it counts as left open
 
     def within(self, header: list[str]) -> "Columns":
         """The columns that can be asked of this list."""
         if self.must:
             return self
-        kept = {name: word for name in ("image", "label", "part", "group") if (word := getattr(self, name)) in header}
-        return Columns(**kept)
+        kept = {name: word for name in ("image", "part", "group") if (word := getattr(self, name)) in header}
+        if self.label is not None and all(word in header for word in label_words(self.label, header)):
+            kept["label"] = self.label
+        return Columns(**kept, task=self.task, separator=self.separator)
 
 
 @dataclass(frozen=True)
@@ -69,9 +74,11 @@ class Line:
     """What a list says of one picture."""
 
     image: str
-    label: str
+    told: Told  # its labels
+    labels: tuple[str, ...]  # what the columns of its labels are called
     part: PartName
     group: str | None
+    weight: float | None
 
 
 def list_files(root: Path) -> dict[PartName, Path]:
@@ -101,10 +108,30 @@ def open_list(root: Path, classes: Sequence[str] | None, max_pixels: int, column
     refuse_all_missing(root, base, lines)
     if columns.must:
         refuse_parted(root, lines)
-    found = {part: [line.label for line in of] for part, of in lines.items()}
-    names, labels = agree(plain(root), found, classes, ordered)
+    found = {part: [line.told for line in of] for part, of in lines.items()}
+    task, names, labels, notes = labels_of(
+        plain(root),
+        found,
+        label_columns(root, lines),
+        task=columns.task,
+        separator=columns.separator,
+        given=classes,
+        order=ordered,
+    )
     parts = {part: as_part(part, base, of, labels[part], max_pixels) for part, of in lines.items()}
-    return Source(plain(root), "list", names, parts, False)
+    return Source(plain(root), "list", names, parts, False, notes, task=task)
+
+
+def label_columns(root: Path, lines: dict[PartName, list[Line]]) -> tuple[str, ...]:
+    """What the label columns are called, which must be the same in every list of a folder."""
+    called = {line.labels for of in lines.values() for line in of}
+    single = {len(names) for names in called} == {1}
+    if len(called) > 1 and not single:
+        one, other = sorted(called)[:2]
+        raise DataError(
+            f"{plain(root)}: its lists have other label columns: {some(one)} and {some(other)}", "name them alike"
+        )
+    return min(called)
 
 
 def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
@@ -116,7 +143,8 @@ def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
         raise DataError(f"{plain(path)}: line {number} names a column twice", "give every column its own name")
     columns = columns.within(header)
     image = place(path, header, columns.image, IMAGE, "image")
-    label = place(path, header, columns.label, LABEL, "label")
+    labels = label_places(path, header, columns.label)
+    weight = None if columns.weight is None else place(path, header, columns.weight, (), "weight")
     group = None if columns.group is None else place(path, header, columns.group, (), "group")
     side = None
     if columns.part is not None or (part == "all" and any(known(word, PART) for word in header)):
@@ -128,14 +156,26 @@ def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
         where = f"{plain(path)}: line {number}"
         if len(cells) != len(header):
             raise DataError(f"{where} has {len(cells)} cells, the first line {len(header)}", "mend that line")
-        wanted = {"image": image, "label": label, "part": side, "group": group}
+        wanted = {"image": image, "part": side, "group": group, "weight": weight}
+        if columns.task != "tags" or len(labels) > 1:  # a picture may have no tag
+            wanted |= {f"label in {plain(header[i])}" if len(labels) > 1 else "label": i for i in labels}
         empty = [what for what, i in wanted.items() if i is not None and not cells[i]]
         if empty:
             raise DataError(f"{where} has no {empty[0]}", "complete that line, or leave it out")
         into = part if side is None else PART_NAMES.get(cells[side].lower())
         if into is None:
             raise DataError(f"{where} is of the part {plain(cells[side or 0])}", "write train, val or test")
-        line = Line(cells[image].replace("\\", "/"), cells[label], into, None if group is None else cells[group])
+        heavy = None if weight is None else amount(cells[weight])
+        if weight is not None and (heavy is None or heavy < 0):
+            raise DataError(f"{where} has the weight {plain(cells[weight])}", "write a number of at least 0")
+        line = Line(
+            cells[image].replace("\\", "/"),
+            Told(tuple(cells[i] for i in labels), where),
+            tuple(header[i] for i in labels),
+            into,
+            None if group is None else cells[group],
+            heavy,
+        )
         before = seen.setdefault((line.part, os.path.normpath(line.image)), number)
         if before != number:
             raise DataError(f"{where} names {plain(line.image)} again, after line {before}", "keep one of the two")
@@ -186,6 +226,20 @@ def place(path: Path, header: list[str], asked: str | None, words: tuple[str, ..
     return likely[0]
 
 
+def label_places(path: Path, header: list[str], asked: str | None) -> list[int]:
+    """The columns of the labels: the one or the several ``asked`` for, or the one that is called so."""
+    if asked is None:
+        return [place(path, header, None, LABEL, "label")]
+    words = label_words(asked, header)
+    if len(set(words)) < len(words):
+        raise DataError(f"--label-column names a column twice: {plain(asked)}", "name each once")
+    return [place(path, header, word, LABEL, "label") for word in words]
+
+
+def label_words(asked: str, header: list[str]) -> list[str]:
+    return [asked] if asked in header else [word.strip() for word in asked.split(",")]
+
+
 def known(word: str, words: tuple[str, ...]) -> bool:
     return "".join(c for c in word.lower() if c.isalnum()) in words
 
@@ -221,9 +275,12 @@ def refuse_parted(root: Path, lines: dict[PartName, list[Line]]) -> None:
             )
 
 
-def as_part(part: PartName, base: Path, lines: list[Line], labels: NDArray[np.int64], max_pixels: int) -> Part:
+def as_part(part: PartName, base: Path, lines: list[Line], labels: Labels, max_pixels: int) -> Part:
     names = tuple(line.image for line in lines)
     groups = tuple(line.group for line in lines if line.group is not None) or None
+    weights = np.array([line.weight for line in lines if line.weight is not None], np.float64)
+    if len(weights) and not weights.any():
+        raise DataError(f"every picture of {part} has the weight 0", "give weights above 0")
 
     def read(i: int) -> Picture:
         return decode(base / names[i], names[i], max_pixels=max_pixels)
@@ -231,4 +288,4 @@ def as_part(part: PartName, base: Path, lines: list[Line], labels: NDArray[np.in
     def encoded(i: int) -> bytes:
         return read_file(base / names[i], names[i])
 
-    return Part(part, names, labels, read, encoded, groups)
+    return Part(part, names, labels, read, encoded, groups, weights if len(weights) else None)

@@ -4,18 +4,21 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.data.decode import Picture
 from resnetkit.errors import DataError, nearest, plain, some
+from resnetkit.tasks import TaskName
 
 PartName = Literal["train", "val", "test", "all"]
 Kind = Literal["folder", "list", "idx", "parquet", "npz", "cifar", "digits"]
 ORDER: tuple[PartName, ...] = ("train", "val", "test", "all")
 PART_NAMES: dict[str, PartName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+# (n,) int64, places in the list of classes; (n, tags) float32, 1 where a picture has the tag; (n, numbers) float64.
+Labels = NDArray[Any]
 WNID = re.compile(r"n\d{8}( |$)")
 
 
@@ -25,10 +28,11 @@ class Part:
 
     name: PartName
     names: tuple[str, ...]  # POSIX paths relative to the part's folder, or row numbers
-    labels: NDArray[np.int64]  # (n,) places in the list of classes
+    labels: Labels
     read: Callable[[int], Picture]
     encoded: Callable[[int], bytes]  # the picture as it is stored, for hashing
     groups: tuple[str, ...] | None = None  # pictures of one group, such as a patient, belong to one side of a split
+    weights: NDArray[np.float64] | None = None  # (n,) how much each picture counts while it is learned from
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,12 @@ class Source:
 
     location: str
     kind: Kind
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # or tags, or what the numbers are called
     parts: dict[PartName, Part]
     arrays: bool  # bare arrays, with no file format around them
     notes: list[str] = field(default_factory=list)
     channels: int = 3  # 1 for arrays of grey pictures
+    task: TaskName = "classes"
 
 
 def subset(part: Part, index: NDArray[np.int64]) -> Part:
@@ -54,6 +59,7 @@ def subset(part: Part, index: NDArray[np.int64]) -> Part:
         lambda i: part.read(chosen[i]),
         lambda i: part.encoded(chosen[i]),
         None if part.groups is None else tuple(part.groups[i] for i in chosen),
+        None if part.weights is None else part.weights[index],
     )
 
 

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit import dice
+from resnetkit.data.parts import Labels
 from resnetkit.errors import DataError, plain, some
 from resnetkit.files import write_text
+from resnetkit.tasks import TaskName
 
 HEADER = ("part", "class", "name", "digest")
+STRATA = 10  # of numbers
 RISKY = ("=", "+", "-", "@", "'")  # a spreadsheet would compute with a cell that begins so
 
 
@@ -29,19 +32,22 @@ class Row(NamedTuple):
 
 def carve(
     names: Sequence[str],
-    labels: NDArray[np.int64],
+    labels: Labels,
     classes: Sequence[str],
     *,
     share: float,
     seed: int,
     groups: Sequence[str] | None = None,
+    task: TaskName = "classes",
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of the pictures to train on and of those held out, both ascending.
 
     Of each class the same share, at least one picture and never all, is held out: those with the lowest
     number at the address (seed, class, name). The order of the pictures does not matter. With ``groups``
-    whole groups are held out, and the shares are only about that.
+    whole groups are held out, and the shares are only about that. Pictures with tags or numbers are parted in strata.
     """
+    if task != "classes":
+        labels, classes = strata(labels, task)
     if groups is not None:
         return carve_groups(groups, labels, classes, share=share, seed=seed)
     counts = np.bincount(labels, minlength=len(classes))
@@ -59,6 +65,24 @@ def carve(
         held += sorted(keys, key=keys.__getitem__)[: held_out(len(places), share)]
     val = np.array(sorted(held), np.int64)
     return np.setdiff1d(np.arange(len(labels), dtype=np.int64), val), val
+
+
+def strata(labels: Labels, task: TaskName) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Kinds of pictures to hold out the same share of: by the rarest of their tags, or by the tenth of their number.
+
+    A kind of which there are fewer than two joins the largest.
+    """
+    if task == "tags":
+        counts = labels.sum(0)
+        rarity = np.where(labels > 0, counts, np.inf)
+        kinds = np.where(labels.any(1), rarity.argmin(1), labels.shape[1])
+    else:
+        rank = labels[:, 0].argsort(kind="stable").argsort(kind="stable")
+        kinds = rank * min(STRATA, max(1, len(labels) // STRATA)) // max(1, len(labels))
+    sizes = np.bincount(kinds)
+    kinds = np.where(sizes[kinds] < 2, sizes.argmax(), kinds)
+    _, kinds = np.unique(kinds, return_inverse=True)
+    return kinds.astype(np.int64), tuple(f"{task} {i}" for i in range(int(kinds.max()) + 1))
 
 
 def carve_groups(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.data.decode import kind_of
+from resnetkit.data.labels import words_of
 from resnetkit.data.parts import Part, PartName, Source
 from resnetkit.errors import DataError, plain, some
 
@@ -138,8 +139,8 @@ def summary(source: Source, seen: list[Seen], stack: NDArray[np.uint8] | None) -
     if len(remarks) > 20:
         notes.append(f"and {len(remarks) - 20} more remarks of that kind")
     digests = tuple(one.digest for one in seen)
-    labels = np.concatenate([part.labels for part in source.parts.values()])
-    notes += repeats(names, digests, [source.classes[label] for label in labels], rows)
+    labels = [word for part in source.parts.values() for word in words_of(source.task, source.classes, part.labels)]
+    notes += repeats(names, digests, labels, rows)
     shapes = np.array([one.shape for one in seen], np.int32).reshape(-1, 3)
     return Survey(rows, shapes, digests, {name: len(of) for name, of in by_count.items()}, bad, notes, stack)
 
@@ -212,8 +213,9 @@ def data_hash(source: Source, seen: Survey | None = None) -> str:
     for name, part in source.parts.items():
         n = range(len(part.names))
         digests = seen.digests[seen.rows[name]] if seen else [digest_of(part.encoded(i)) for i in n]
-        for path, label, digest in zip(part.names, part.labels, digests, strict=True):
-            rows.append(json.dumps([name, source.classes[label], path, digest]))
+        labels = words_of(source.task, source.classes, part.labels)
+        for path, label, digest in zip(part.names, labels, digests, strict=True):
+            rows.append(json.dumps([name, label, path, digest]))
     return digest_of("\n".join(sorted(rows)).encode("ascii"))
 
 

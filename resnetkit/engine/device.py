@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,8 +48,8 @@ class Machine:
         std = torch.tensor(preprocess.std, device=self.device).view(shape)
         return moved.float().div_(255).sub_(mean).div_(std)
 
-    def labels(self, labels: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(labels).to(self.device, non_blocking=True)
+    def put(self, numbers: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(numbers).to(self.device, non_blocking=True)
 
     def fingerprint(self) -> dict[str, object]:
         """What has to be equal for a run to repeat to the bit."""

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from resnetkit import metrics
 from resnetkit.data.batches import Examples, eval_batches
+from resnetkit.data.parts import Labels
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 
@@ -23,20 +23,8 @@ class Answers:
 
     index: NDArray[np.int64]  # which pictures, n
     logits: NDArray[np.float32]  # n, classes
-    labels: NDArray[np.int64]  # n
+    labels: Labels  # of the same pictures
     errors: list[tuple[int, str]]  # pictures that could not be read, and why
-
-    @property
-    def correct(self) -> int:
-        return int((self.logits.argmax(1) == self.labels).sum()) if len(self.labels) else 0
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / len(self.labels) if len(self.labels) else 0.0
-
-    @property
-    def loss(self) -> float:
-        return metrics.cross_entropy(self.logits, self.labels) if len(self.labels) else 0.0
 
 
 def answer(model: nn.Module, examples: Examples, machine: Machine, workers: int = 2) -> Iterator[Answers]:

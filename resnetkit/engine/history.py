@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
+from resnetkit.tasks import judged_by
+
 Row = dict[str, int | float]
 
 
 def better(row: Row, than: Row | None) -> bool:
-    """Whether an epoch is better on the validation part: more right, or as many at a lower loss."""
+    """Whether an epoch is better on the validation part: by what its task is judged by, or as good at a lower loss."""
     if than is None:
         return True
-    return (row["val_accuracy"], -row["val_loss"]) > (than["val_accuracy"], -than["val_loss"])
+    judge = f"val_{judged_by(row).judge}"
+    return (row[judge], -row["val_loss"]) > (than[judge], -than["val_loss"])
 
 
 def waits(history: Sequence[Row]) -> list[int]:

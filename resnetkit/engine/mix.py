@@ -12,15 +12,18 @@ from resnetkit.data.boxes import Box
 from resnetkit.resolve import Settings
 
 
-def mixed(images: Tensor, labels: Tensor, settings: Settings, step: int) -> tuple[Tensor, Tensor]:
-    """What a step learns from: images (n, c, h, w), and labels int64 (n,) as given or float32 (n, classes) as shares.
+def mixed(
+    images: Tensor, labels: Tensor, settings: Settings, step: int, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What a step learns from: images (n, c, h, w), labels int64 (n,) as given or float32 (n, classes) as shares.
 
-    All pictures of a step are mixed in the same way, in pairs that with the way are a function of seed and step.
+    Labels that are float32 already, tags or numbers, are blended, and so are the ``weights`` of pictures. All pictures
+    of a step are mixed in the same way, in pairs that with the way are a function of seed and step.
     Where mixup and cutmix are both on, each has half the steps.
     """
     run, (height, width) = settings.run, images.shape[2:]
     if not run.mixup and not run.cutmix:
-        return images, labels
+        return images, labels, weights
     which, down, across = dice.uniform(np.array([step]), 3, run.seed, "mix")[0].tolist()
     partner = torch.from_numpy(dice.permutation(len(labels), run.seed, "partner", step)).to(images.device)
     if run.mixup and (not run.cutmix or which < 0.5):
@@ -31,7 +34,9 @@ def mixed(images: Tensor, labels: Tensor, settings: Settings, step: int) -> tupl
         left, top, right, bottom = box
         share = 1 - (right - left) * (bottom - top) / (height * width)
         images = paste(images, partner, box)
-    return images, shares(labels, partner, share, len(settings.classes))
+    if weights is not None:
+        weights = weights * share + weights[partner] * (1 - share)
+    return images, shares(labels, partner, share, len(settings.classes)), weights
 
 
 def blend(images: Tensor, partner: Tensor, share: float) -> Tensor:
@@ -57,7 +62,7 @@ def patch(height: int, width: int, area: float, down: float, across: float) -> B
 
 def shares(labels: Tensor, partner: Tensor, share: float, classes: int) -> Tensor:
     """How much of each class a mixed picture shows: float32 (n, classes), each row with the sum 1."""
-    whole = one_hot(labels, classes).float()
+    whole = one_hot(labels, classes).float() if labels.ndim == 1 else labels
     return whole * share + whole[partner] * (1 - share)
 
 

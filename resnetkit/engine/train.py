@@ -6,16 +6,18 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from resnetkit import metrics
 from resnetkit.data.batches import Batch, Examples, train_batches
 from resnetkit.engine import average
 from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
 from resnetkit.engine.history import Row, better, waits
-from resnetkit.engine.losses import add_l1, loss_of
+from resnetkit.engine.losses import add_l1, loss_of, targets_of
 from resnetkit.engine.mix import main_class, mixed
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import clip, optimizer, tune
@@ -23,6 +25,7 @@ from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.stop import Stop, until
 from resnetkit.errors import DataError, DivergedError, some
 from resnetkit.resolve import Settings
+from resnetkit.tasks import TaskName
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Tick:
     lr: float
     loss: float
     gradient: float  # its length, before it was cut
-    correct: int
+    correct: int  # pictures; of those with tags the ones whose tags are all right; 0 where numbers are learned
     pictures: int
 
 
@@ -149,20 +152,25 @@ def train(
         tune(state.optimizer, lr, settings)
 
         state.model.train()
-        images, labels = machine.images(batch.images, settings.preprocess), machine.labels(batch.labels)
-        images, labels = mixed(images, labels, settings, state.step)
+        images, labels = (
+            machine.images(batch.images, settings.preprocess),
+            machine.put(targets_of(batch.labels, settings)),
+        )
+        counts = None if batch.weights is None else machine.put(batch.weights.astype(np.float32))
+        images, labels, counts = mixed(images, labels, settings, state.step, counts)
         if state.noise:
             state.noise.begin(state.step)
         value, correct, parts = 0.0, 0, passes(len(labels), settings)
-        for few, targets in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
+        shares = [None] * parts if counts is None else counts.tensor_split(parts)
+        for few, targets, count in zip(images.tensor_split(parts), labels.tensor_split(parts), shares, strict=True):
             with machine.autocast():
                 logits = state.model(few)
-            loss = objective(logits.float(), targets) * (len(few) / len(images))
+            loss = objective(logits.float(), targets, count) * (len(few) / len(images))
             value += float(loss.detach())
             if not math.isfinite(value):
                 diverged("loss", value, lr, state, batch, names)
             state.scaler.scale(loss).backward()
-            correct += int((logits.argmax(1) == main_class(targets)).sum())
+            correct += hits(logits, targets, settings.task)
 
         state.scaler.unscale_(state.optimizer)
         if settings.run.l1:
@@ -182,6 +190,13 @@ def train(
         state.sums["correct"] += tick.correct
         state.sums["seen"] += tick.pictures
         yield tick
+
+
+def hits(logits: Tensor, targets: Tensor, task: TaskName) -> int:
+    """How many pictures of a batch are answered rightly."""
+    if task == "classes":
+        return int((logits.argmax(1) == main_class(targets)).sum())
+    return int(((logits >= 0) == (targets >= 0.5)).all(1).sum()) if task == "tags" else 0
 
 
 def passes(pictures: int, settings: Settings) -> int:
@@ -285,12 +300,13 @@ def score(
 
 def epoch_row(state: State, settings: Settings, answers: Answers) -> Row:
     seen = state.sums["seen"]
+    right = {"classes": "accuracy", "tags": "exact"}.get(settings.task)
+    figures = metrics.judged(settings.task, answers.logits, answers.labels, settings.scale)
     return {
         "epoch": -(-state.step // settings.epoch_steps),
         "step": state.step,
         "lr": lr_at((state.step - 0.5) / settings.steps, settings, state.history),
         "train_loss": state.sums["loss"] / seen,
-        "train_accuracy": state.sums["correct"] / seen,
-        "val_loss": answers.loss,
-        "val_accuracy": answers.accuracy,
+        **({f"train_{right}": state.sums["correct"] / seen} if right else {}),
+        **{f"val_{name}": value for name, value in figures.items()},
     }

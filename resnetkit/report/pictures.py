@@ -20,6 +20,7 @@ from resnetkit.errors import plain
 from resnetkit.files import write_bytes
 from resnetkit.metrics import Counts
 from resnetkit.report.tables import Cell, cut
+from resnetkit.tasks import JUDGES, TASKS, Task
 
 INK, FAINT, BLUE, ORANGE = "#1f2328", "#7d8590", "#0b62a8", "#c4570b"
 RIGHT = LinearSegmentedColormap.from_list("right", ["#ffffff", "#c5ddf2", "#6aa7d8", "#1d6cb0", "#08406f"])
@@ -163,35 +164,38 @@ def above(axes: Axes, points: float, words: str, colour: str, size: float) -> No
 
 
 def curves_picture(path: Path, rows: Sequence[Mapping[str, Cell]]) -> None:
-    """Draw loss, accuracy and learning rate of each epoch as PNG, the best epoch marked.
+    """Draw loss, what the task is judged by, and learning rate of each epoch as PNG, the best epoch marked.
 
-    Each row holds ``epoch`` and any of train_loss, train_accuracy, val_loss, val_accuracy and lr.
+    Each row holds ``epoch`` and any of train_loss, train_accuracy, val_loss, val_accuracy and lr; of other tasks their
+    own judge in place of the accuracy.
     """
+    task = next((task for name, task in JUDGES.items() if any(name in row for row in rows)), TASKS["classes"])
     figure = Figure(figsize=(10, 5.2), dpi=DPI, facecolor="white")
     panels = figure.subplot_mosaic(
-        [["loss", "accuracy"], ["lr", "lr"]],
+        [["loss", "judge"], ["lr", "lr"]],
         height_ratios=[4, 1],
         gridspec_kw={"left": 0.07, "right": 0.97, "top": 0.92, "bottom": 0.1, "hspace": 0.35, "wspace": 0.2},
     )
     epochs = column(rows, "epoch")
-    for name in ("loss", "accuracy"):
-        for part, title, colour in (("train", "training", FAINT), ("val", "validation", BLUE)):
-            draw(panels[name], epochs, column(rows, f"{part}_{name}"), colour, title)
-        panels[name].set_title(name, loc="left", color=INK, fontsize=11)
-        if panels[name].lines:
-            panels[name].legend(frameon=False, fontsize=9, labelcolor=INK)
-    panels["accuracy"].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    for panel, name, title in (("loss", "loss", "loss"), ("judge", task.judge, task.says)):
+        for part, whose, colour in (("train", "training", FAINT), ("val", "validation", BLUE)):
+            draw(panels[panel], epochs, column(rows, f"{part}_{name}"), colour, whose)
+        panels[panel].set_title(title, loc="left", color=INK, fontsize=11)
+        if panels[panel].lines:
+            panels[panel].legend(frameon=False, fontsize=9, labelcolor=INK)
+    if task.name == "classes":
+        panels["judge"].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     draw(panels["lr"], epochs, column(rows, "lr"), ORANGE, "learning rate")
     panels["lr"].set_title("learning rate", loc="left", color=INK, fontsize=9)
     panels["lr"].set_ylim(bottom=0)
     panels["lr"].set_xlabel("epoch", color=INK)
-    best = best_row(rows)
+    best = best_row(rows, task)
     for axes in panels.values():
         tidy(axes, epochs)
         if best is not None:
             axes.axvline(epochs[best], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     if best is not None:
-        mark(panels["accuracy"], epochs[best], column(rows, "val_accuracy")[best])
+        mark(panels["judge"], epochs[best], column(rows, f"val_{task.judge}")[best], task)
     save(figure, path)
 
 
@@ -201,12 +205,13 @@ def column(rows: Sequence[Mapping[str, Cell]], name: str) -> list[float]:
     return [float(value) if isinstance(value, int | float) and isfinite(value) else nan for value in values]
 
 
-def best_row(rows: Sequence[Mapping[str, Cell]]) -> int | None:
-    """The row of the highest val_accuracy, of equals the one of the lowest val_loss, then the first."""
+def best_row(rows: Sequence[Mapping[str, Cell]], task: Task = TASKS["classes"]) -> int | None:
+    """The row that the task judges highest, of equals the one of the lowest val_loss, then the first."""
+    judged, losses = column(rows, f"val_{task.judge}"), column(rows, "val_loss")
     known = [
-        (-accuracy, loss if isfinite(loss) else inf, i)
-        for i, (accuracy, loss) in enumerate(zip(column(rows, "val_accuracy"), column(rows, "val_loss"), strict=True))
-        if isfinite(accuracy)
+        (-figure, loss if isfinite(loss) else inf, i)
+        for i, (figure, loss) in enumerate(zip(judged, losses, strict=True))
+        if isfinite(figure)
     ]
     return min(known)[2] if known else None
 
@@ -217,9 +222,9 @@ def draw(axes: Axes, epochs: Sequence[float], values: Sequence[float], colour: s
         axes.plot(epochs, values, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label)
 
 
-def mark(axes: Axes, epoch: float, accuracy: float) -> None:
-    axes.plot([epoch], [accuracy], "o", color=BLUE, markersize=8, markerfacecolor="none", markeredgewidth=1.6)
-    axes.set_title(f"best: {accuracy:.2%} at epoch {epoch:g}", loc="right", color=BLUE, fontsize=10)
+def mark(axes: Axes, epoch: float, figure: float, task: Task) -> None:
+    axes.plot([epoch], [figure], "o", color=BLUE, markersize=8, markerfacecolor="none", markeredgewidth=1.6)
+    axes.set_title(f"best: {figure:{task.shown}} at epoch {epoch:g}", loc="right", color=BLUE, fontsize=10)
 
 
 def tidy(axes: Axes, epochs: Sequence[float]) -> None:

@@ -13,6 +13,8 @@ from rich.text import Text
 from resnetkit.engine.train import Epoch, Tick
 from resnetkit.errors import plain
 from resnetkit.job import Watch
+from resnetkit.resolve import Settings
+from resnetkit.tasks import TaskName, judged_by
 from resnetkit.training import Begin, Done, Event, Note
 
 EVERY = 30.0  # seconds between plain lines within an epoch
@@ -51,7 +53,7 @@ def watch_run(events: Iterable[Event]) -> Done:
                         console.print(Text(f"{name:10s}{plain(text)}"))
                     where = f"from step {step} " if step else ""
                     console.print(Text(f"{'folder':10s}{plain(folder)} {where and f'({where.strip()})'}".rstrip()))
-                    meter.start(step, job.settings.steps, job.settings.epoch_steps)
+                    meter.start(step, job.settings)
                     if progress:
                         task = progress.add_task("", total=job.settings.steps, completed=step, text="")
                 case Tick():
@@ -79,10 +81,12 @@ class Meter:
         self.loss = self.accuracy = self.seconds = 0.0
         self.pictures = self.step = self.steps = self.epoch_steps = 0
         self.weight = 0.0
+        self.task: TaskName = "classes"
         self.last = time.monotonic()
 
-    def start(self, step: int, steps: int, epoch_steps: int) -> None:
-        self.step, self.steps, self.epoch_steps, self.last = step, steps, epoch_steps, time.monotonic()
+    def start(self, step: int, settings: Settings) -> None:
+        self.step, self.steps, self.epoch_steps = step, settings.steps, settings.epoch_steps
+        self.task, self.last = settings.task, time.monotonic()
 
     def take(self, tick: Tick) -> None:
         now = time.monotonic()
@@ -101,14 +105,16 @@ class Meter:
     def text(self) -> str:
         rate = self.pictures / self.seconds if self.seconds else 0.0
         epoch = self.step / self.epoch_steps if self.epoch_steps else 0.0
-        return f"epoch {epoch:.1f}  loss {self.loss:.3f}  accuracy {self.accuracy:.1%}  {rate:,.0f} pictures/s"
+        right = f"accuracy {self.accuracy:.1%}  " if self.task == "classes" else ""
+        return f"epoch {epoch:.1f}  loss {self.loss:.3f}  {right}{rate:,.0f} pictures/s"
 
 
 def epoch_line(row: dict[str, int | float], best: bool, meter: Meter) -> str:
-    epochs = -(-meter.steps // meter.epoch_steps)
+    epochs, task = -(-meter.steps // meter.epoch_steps), judged_by(row)
+    learned = f"  accuracy {row['train_accuracy']:.2%}" if "train_accuracy" in row else ""
     return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  train loss {row['train_loss']:.3f}  accuracy "
-        f"{row['train_accuracy']:.2%}   val loss {row['val_loss']:.3f}  accuracy {row['val_accuracy']:.2%}"
+        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  train loss {row['train_loss']:.3f}{learned}   "
+        f"val loss {row['val_loss']:.3f}  {task.says} {row[f'val_{task.judge}']:{task.shown}}"
         f"{'  best' if best else ''}"
     )
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from resnetkit.errors import plain
 from resnetkit.files import write_text
-from resnetkit.metrics import ClassRow, Counts
+from resnetkit.metrics import ClassRow, Counts, NumberRow, TagRow
 
 Cell = str | float | bool | None
 
@@ -42,11 +42,31 @@ def class_table(rows: Sequence[ClassRow], total: ClassRow, most: int | None = No
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *left_out])
 
 
-def figures(row: ClassRow) -> Iterable[str]:
+def figures(row: ClassRow | TagRow) -> Iterable[str]:
     yield row.name
     yield from (str(row.correct), str(row.incorrect))
     yield from (f"{share:.4f}" for share in (row.precision, row.recall, row.f1))
+    if isinstance(row, TagRow):
+        yield "" if row.average_precision is None else f"{row.average_precision:.4f}"
     yield str(row.support)
+
+
+def tag_table(rows: Sequence[TagRow], total: TagRow) -> str:
+    """The figures of each tag and of all, for people."""
+    header = ["tag", "correct", "incorrect", "precision", "recall", "F1", "AP", "support"]
+    lines = line_up([header, *([*figures(row)] for row in [*rows, total])])
+    rule = "-" * max(map(cell_len, lines))
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
+def number_table(rows: Sequence[NumberRow]) -> str:
+    """The figures of each number, for people."""
+    header = ["number", "MAE", "RMSE", "R2", "mean", "deviation"]
+    cells = (
+        [f"{row.name}", *(f"{x:.4g}" for x in (row.mae, row.rmse, row.r2, row.mean, row.deviation))] for row in rows
+    )
+    lines = line_up([header, *cells])
+    return "\n".join([lines[0], "-" * max(map(cell_len, lines)), *lines[1:]])
 
 
 def line_up(rows: Sequence[Sequence[str]], left: int = 1, widest: int = 40) -> list[str]:
@@ -72,10 +92,11 @@ def cut(text: str, widest: int) -> str:
     return set_cell_size(text, widest - 3 - tail).rstrip() + "..." + set_cell_size(text[::-1], tail)[::-1].lstrip()
 
 
-def write_class_rows(path: Path, rows: Sequence[ClassRow], total: ClassRow) -> None:
-    """per_class.csv: a row a class, and all of them in the last."""
-    header = ["class", "correct", "incorrect", "precision", "recall", "f1", "support"]
-    write_csv(path, header, ([*vars(row).values()] for row in [*rows, total]))
+def write_rows(path: Path, rows: Sequence[ClassRow | TagRow | NumberRow], *total: ClassRow | TagRow) -> None:
+    """per_class.csv, per_tag.csv or per_number.csv: a row each, and all of them in the last."""
+    one = path.stem.removeprefix("per_")
+    header = [one, *(name for name in vars(rows[0]) if name != "name")]
+    write_csv(path, header, ([*vars(row).values()] for row in [*rows, *total]))
 
 
 def write_pictures(path: Path, rows: Iterable[PictureRow]) -> None:

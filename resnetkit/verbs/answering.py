@@ -8,9 +8,10 @@ from typing import TextIO
 from resnetkit.arguments import lines_of, one_of, whole
 from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.flags import Parser, given, value_of
-from resnetkit.run import COLUMNS, Run
+from resnetkit.run import Run
 from resnetkit.verbs.verb import UNREADABLE, say
 
+ASKED = ("image_column", "label_column", "part_column", "task", "separator")  # of what a list's columns hold
 LARGEST_STDIN = 1 << 29  # bytes; no picture that is decoded has so many
 
 
@@ -19,7 +20,7 @@ def eval_flags(parser: Parser) -> None:
     parser.word("data", "what resnet train takes, with the classes of the model")
     parser.flag("split", "train, val or test [test, else val]", "PART")
     parser.flag("out", "folder for metrics, predictions and the confusion matrix [a new one under runs/]", "DIR")
-    parser.settings(COLUMNS[:3])
+    parser.settings(ASKED)
     answer_flags(parser)
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
@@ -36,11 +37,11 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
 
     from resnetkit import api, runfolder
     from resnetkit.data.lists import Columns
-    from resnetkit.report import progress, results, tables
+    from resnetkit.report import progress, results
 
     runfolder.check_out(asked.out)
     model, watch = api.load(asked.model, **machine), progress.counting("evaluated")
-    named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in COLUMNS}
+    named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in ASKED}
     columns = Columns(**named) if named else None
     evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch)
     for note in evaluation.notes:
@@ -56,13 +57,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     if asked.json:
         say(out, evaluation.as_dict())
     else:
-        top5 = "" if evaluation.top5 is None else f", top-5 {evaluation.top5:.2%}"
-        say(out, tables.class_table(evaluation.rows, evaluation.total))
-        right = f"{evaluation.correct:,} of {evaluation.n:,} right"
-        say(
-            out,
-            f"\naccuracy {evaluation.accuracy:.2%} on {evaluation.split} ({right}){top5}, loss {evaluation.loss:.4f}",
-        )
+        say(out, f"{results.table_of(evaluation)}\n\n{evaluation.headline()}")
     for path, why in evaluation.errors:
         print(f"not read: {plain(path)}: {plain(why)}", file=sys.stderr)
     return UNREADABLE if evaluation.errors else 0
@@ -81,7 +76,7 @@ def predict_flags(parser: Parser) -> None:
     parser.word(
         "path", "pictures, folders, quoted patterns such as 'photos/*.jpg', or - for one picture on stdin", "any"
     )
-    parser.flag("top", "how many classes to name for each picture [5]", "K")
+    parser.flag("top", "how many classes to name for each picture [5; of tags those that are likely]", "K")
     parser.flag("from", "take more paths from a file with one a line", "LIST")
     answer_flags(parser)
     parser.flag("json", "print one JSON document, and nothing else on stdout")
@@ -91,7 +86,7 @@ def predict_flags(parser: Parser) -> None:
 def predict(asked: Namespace, out: TextIO) -> int:
     if asked.json and asked.csv:
         raise UsageError("--json and --csv are two forms of one answer", "give one of the two")
-    top = 5 if asked.top is None else whole("--top", asked.top, 1, 1_000_000)
+    top = None if asked.top is None else whole("--top", asked.top, 1, 1_000_000)
     listed = vars(asked)["from"]
     paths: list[str | bytes] = [*asked.path, *(lines_of(listed, "--from") if listed is not None else [])]
     if not paths:
@@ -113,17 +108,22 @@ def predict(asked: Namespace, out: TextIO) -> int:
         unreadable = sum(row.error is not None for row in rows)
         say(out, [row.as_dict() for row in rows])
     elif asked.csv:
-        writer, width = csv.writer(out, lineterminator="\n"), min(top, len(model.classes))
-        writer.writerow(
-            ["path", *(f"{name}_{k}" for k in range(1, width + 1) for name in ("class", "probability")), "error"]
-        )
+        writer = csv.writer(out, lineterminator="\n")
+        if model.card.task == "classes":
+            width = min(top or 5, len(model.classes))
+            names = [f"{name}_{k}" for k in range(1, width + 1) for name in ("class", "probability")]
+        else:  # a column a tag or number
+            names, predictions = [*model.classes], model.predictions(paths, top=len(model.classes), workers=workers)
+        writer.writerow(map(tables.spell, ["path", *names, "error"]))
         for row in predictions:
             unreadable += row.error is not None
-            cells = [cell for pair in row.top for cell in pair] or [None] * 2 * width
-            writer.writerow(map(tables.spell, [row.path, *cells, row.error]))
+            found = dict(row.top)
+            cells = [c for pair in row.top for c in pair] if row.task == "classes" else [found.get(n) for n in names]
+            writer.writerow(map(tables.spell, [row.path, *(cells or [None] * len(names)), row.error]))
     else:
         for row in predictions:
             unreadable += row.error is not None
-            answer = [f"{plain(name)} {probability:.2%}" for name, probability in row.top]
-            say(out, "  ".join([plain(row.path), *(answer or [f"error: {plain(row.error)}"])]))
+            shown = ".6g" if row.task == "numbers" else ".2%"
+            answer = [f"{plain(name)} {value:{shown}}" for name, value in row.top] or ["no tag"]
+            say(out, "  ".join([plain(row.path), *(answer if row.error is None else [f"error: {plain(row.error)}"])]))
     return UNREADABLE if unreadable else 0

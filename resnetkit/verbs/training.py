@@ -13,6 +13,7 @@ from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser, dashed, given
 from resnetkit.run import HINTS, Run, override, refuse_idle
 from resnetkit.runfile import read_file
+from resnetkit.tasks import TASKS
 from resnetkit.verbs.verb import say
 
 if TYPE_CHECKING:
@@ -92,6 +93,9 @@ def resolved(job: "Job") -> dict[str, Any]:
         "lr": settings.lr,
         "weight_decay": settings.weight_decay,
         "warmup": settings.warmup,
+        "task": settings.task,
+        "loss": settings.loss,
+        "smoothing": settings.smoothing,
         "crop": settings.crop,
         "flip": settings.flip,
         "policy_count": settings.augment.policy_count,
@@ -144,7 +148,10 @@ CONTENTS = {
     "last.safetensors": "the network at the end",
     "metrics.json": "the figures of the best network",
     "per_class.csv": "the same for each class",
+    "per_tag.csv": "the same for each tag",
+    "per_number.csv": "the same for each number",
     "predictions.csv": "the answer to each picture",
+    "predictions.png": "the same as a picture",
     "confusion_matrix.csv": "which class was taken for which",
     "confusion_matrix.png": "the same as a picture",
     "results.csv": "a row an epoch",
@@ -156,6 +163,13 @@ CONTENTS = {
 
 def contents(folder: Path, metrics: dict[str, Any]) -> Iterator[str]:
     """What came out of a run, and where everything is."""
-    yield f"accuracy {metrics['accuracy']:.2%} on {metrics['split']} ({metrics['correct']:,} of {metrics['n']:,} right)"
+    task = TASKS[metrics.get("task", "classes")]
+    right = (
+        f"{metrics['correct']:,} of {metrics['n']:,} right" if "correct" in metrics else f"{metrics['n']:,} pictures"
+    )
+    yield f"{task.says} {metrics[task.judge]:{task.shown}} on {metrics['split']} ({right})"
+    yield from (
+        f"{plain(row['name'])}: MAE {row['mae']:.4g}, RMSE {row['rmse']:.4g}" for row in metrics.get("numbers", [])
+    )
     yield f"in {plain(folder)}:"
     yield from (f"  {name:<22}{says}" for name, says in CONTENTS.items() if (folder / name).exists())

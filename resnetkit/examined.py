@@ -1,0 +1,26 @@
+"""Answers to one part of the data become the evaluation that their task asks for."""
+
+from collections.abc import Sequence
+
+from resnetkit.data.parts import Part
+from resnetkit.engine.evaluate import Answers
+from resnetkit.evaluation import Evaluation, Examined
+from resnetkit.measuring import NumberEvaluation
+from resnetkit.modelfile import Card
+from resnetkit.tagging import TagEvaluation
+
+KINDS: dict[str, type[Examined]] = {"classes": Evaluation, "tags": TagEvaluation, "numbers": NumberEvaluation}
+
+
+def examined(card: Card, split: str, part: Part, answers: Answers, notes: Sequence[str] = ()) -> Examined:
+    """What the network of ``card`` answered to the pictures of ``part``, as figures."""
+    return KINDS[card.task](
+        split,
+        card.classes,
+        part.names,
+        part.labels,
+        answers,
+        card.temperature,
+        tuple(notes),
+        card.scale,
+    )

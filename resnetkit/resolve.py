@@ -110,7 +110,12 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         )
     epoch_steps = steps_per_epoch(facts.pictures, batch)
     scratch = run.weights == "none"
-    usual = LR[run.optimizer] * batch / 128 * (1 if scratch else 0.1)
+    kind = TASKS[facts.task]
+    loss = kind.losses[0] if run.loss == "auto" else run.loss
+    if loss not in kind.losses:
+        raise UsageError(f"the loss {loss} is not for {kind.name}", f"--loss {' or '.join(kind.losses)}")
+    # The squares of the first errors are large: at the full rate they throw a network off.
+    usual = LR[run.optimizer] * batch / 128 * (1 if scratch else 0.1) * (0.1 if loss == "mse" else 1)
     crop = run.crop
     if crop == "auto":
         whole = preprocess.resize != "crop" or facts.task == "numbers"  # which may be sizes, or how many there are
@@ -118,10 +123,6 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     wary = why_not_mirrored(facts)
     if run.flip is None:
         reasons["flip"] = f"{wary}; --flip mirrors all the same" if wary else "a mirrored picture is as good"
-    kind = TASKS[facts.task]
-    loss = kind.losses[0] if run.loss == "auto" else run.loss
-    if loss not in kind.losses:
-        raise UsageError(f"the loss {loss} is not for {kind.name}", f"--loss {' or '.join(kind.losses)}")
     usual_smoothing = 0.1 if facts.task == "classes" else 0.0
     settings = Settings(
         run=run,
@@ -146,7 +147,9 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         reasons=reasons,
     )
     if run.lr is None:
-        reasons["lr"] = f"{run.optimizer} at a batch of {batch}" + ("" if scratch else ", gentle with given weights")
+        gentle = [] if scratch else ["gentle with given weights"]
+        gentle += ["a tenth for squares"] if loss == "mse" else []
+        reasons["lr"] = ", ".join([f"{run.optimizer} at a batch of {batch}", *gentle])
     refuse_idle(settings, given, facts)
     return settings
 

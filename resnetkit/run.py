@@ -65,7 +65,7 @@ class Run:
     clip: float | None = None  # longest gradient allowed (none: any)
     ema: float | None = None  # keep a running mean of the weights; this share stays at each step (none: the weights)
 
-    loss: Losses = "auto"  # what is made small (auto: cross-entropy; of tags bce, a yes or no each; of numbers mse)
+    loss: Losses = "auto"  # what is made small (auto: cross-entropy; of tags bce, a yes or no each; of numbers huber)
     focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
     smoothing: float | None = None  # share of each label spread evenly over all classes (auto: 0.1; of tags 0)
     class_weights: Literal["none", "balanced"] = "none"  # balanced: pictures of rare classes count more

@@ -21,7 +21,7 @@ class Task:
 TASKS: dict[str, Task] = {
     "classes": Task("classes", "class", ("cross-entropy", "bce", "focal"), "accuracy", "accuracy", ".2%"),
     "tags": Task("tags", "tag", ("bce", "focal"), "mean_ap", "mean average precision", ".4f"),
-    "numbers": Task("numbers", "number", ("mse", "huber"), "r2", "R2", ".4f"),
+    "numbers": Task("numbers", "number", ("huber", "mse"), "r2", "R2", ".4f"),
 }
 JUDGES = {f"val_{task.judge}": task for task in TASKS.values()}
 

@@ -45,6 +45,7 @@ def labels_of(
     ``task`` is what was asked for, or auto; ``given`` are the names that a model knows. DataError names the line.
     """
     notes: list[str] = []
+    asked = task
     if task == "auto":
         task = guessed(location, found, columns, notes)
     if task == "numbers":
@@ -56,7 +57,13 @@ def labels_of(
         names = tuple(given) if given is not None else tags_of(location, told, columns)
         return "tags", names, places(location, told, names, given is not None), notes
     classes = from_columns(found, columns) if len(columns) > 1 else {part: of_one(of) for part, of in found.items()}
-    names, labels = agree(location, {part: single(found[part], of) for part, of in classes.items()}, given, order)
+    singles = {part: single(found[part], of) for part, of in classes.items()}
+    try:
+        names, labels = agree(location, singles, given, order)
+    except DataError as error:
+        if asked != "auto" or not all(amount(word) is not None for of in singles.values() for word in of):
+            raise
+        raise DataError(error.what, f"{error.fix}; --task numbers, if they are amounts") from error
     return "classes", names, dict(labels), notes
 
 

@@ -161,7 +161,8 @@ def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
             wanted |= {f"label in {plain(header[i])}" if len(labels) > 1 else "label": i for i in labels}
         empty = [what for what, i in wanted.items() if i is not None and not cells[i]]
         if empty:
-            raise DataError(f"{where} has no {empty[0]}", "complete that line, or leave it out")
+            none = "; --task tags takes pictures without a tag" if empty[0] == "label" and columns.task == "auto" else ""
+            raise DataError(f"{where} has no {empty[0]}", f"complete that line, or leave it out{none}")
         into = part if side is None else PART_NAMES.get(cells[side].lower())
         if into is None:
             raise DataError(f"{where} is of the part {plain(cells[side or 0])}", "write train, val or test")

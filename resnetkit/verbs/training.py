@@ -163,10 +163,9 @@ CONTENTS = {
 
 def contents(folder: Path, metrics: dict[str, Any]) -> Iterator[str]:
     """What came out of a run, and where everything is."""
-    task = TASKS[metrics.get("task", "classes")]
-    right = (
-        f"{metrics['correct']:,} of {metrics['n']:,} right" if "correct" in metrics else f"{metrics['n']:,} pictures"
-    )
+    task, right = TASKS[metrics.get("task", "classes")], f"{metrics['n']:,} pictures"
+    if "correct" in metrics:
+        right = f"{metrics['correct']:,} of {metrics['n']:,} {'with all tags ' if task.name == 'tags' else ''}right"
     yield f"{task.says} {metrics[task.judge]:{task.shown}} on {metrics['split']} ({right})"
     yield from (
         f"{plain(row['name'])}: MAE {row['mae']:.4g}, RMSE {row['rmse']:.4g}" for row in metrics.get("numbers", [])

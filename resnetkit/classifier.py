@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -142,10 +142,12 @@ class Classifier:
         ``columns`` says which column of a list holds what, where it is not as in training.
         ``watch`` is told how many of how many pictures are done. Raises DataError where the part is not to be had.
         """
+        told = columns or self._columns()
+        if told.task not in ("auto", self.card.task):
+            raise UsageError(f"task is {told.task}, and the model says {self.card.task}", f"--task {self.card.task}")
+        told = replace(told, task=self.card.task)
         try:
-            source = open_source(
-                str(data), max_pixels=max_pixels, classes=self.classes, columns=columns or self._columns()
-            )
+            source = open_source(str(data), max_pixels=max_pixels, classes=self.classes, columns=told)
         except DataError as error:
             if "does not have" not in error.what or not all(name.isdecimal() for name in self.classes):
                 raise
@@ -155,7 +157,7 @@ class Classifier:
         if source.task != self.card.task:
             raise DataError(
                 f"the labels of {plain(data)} are {source.task}, and the model says {self.card.task}",
-                f"--task {self.card.task}" if source.kind == "list" else "give a list with such labels",
+                "give a list with such labels",
             )
         name, part = self._part(source, split)
         pictures = examples(part, self.card.preprocess)

@@ -250,7 +250,7 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
             places[name] = name, np.arange(len(source.parts[name].labels), dtype=np.int64)
     learned = subset(part, places["train"][1])
     if learned.weights is not None and not learned.weights.any():
-        raise DataError("every picture to train on has the weight 0", "give some a weight above 0")
+        raise DataError(f"{source.location}: every picture to train on has the weight 0", "give some a weight above 0")
     facts = Facts(
         pictures=len(places["train"][1]),
         classes=source.classes,

@@ -161,7 +161,9 @@ def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
             wanted |= {f"label in {plain(header[i])}" if len(labels) > 1 else "label": i for i in labels}
         empty = [what for what, i in wanted.items() if i is not None and not cells[i]]
         if empty:
-            none = "; --task tags takes pictures without a tag" if empty[0] == "label" and columns.task == "auto" else ""
+            none = (
+                "; --task tags takes pictures without a tag" if empty[0] == "label" and columns.task == "auto" else ""
+            )
             raise DataError(f"{where} has no {empty[0]}", f"complete that line, or leave it out{none}")
         into = part if side is None else PART_NAMES.get(cells[side].lower())
         if into is None:
@@ -280,8 +282,6 @@ def as_part(part: PartName, base: Path, lines: list[Line], labels: Labels, max_p
     names = tuple(line.image for line in lines)
     groups = tuple(line.group for line in lines if line.group is not None) or None
     weights = np.array([line.weight for line in lines if line.weight is not None], np.float64)
-    if len(weights) and not weights.any():
-        raise DataError(f"every picture of {part} has the weight 0", "give weights above 0")
 
     def read(i: int) -> Picture:
         return decode(base / names[i], names[i], max_pixels=max_pixels)

@@ -22,7 +22,7 @@ from resnetkit.zoo import find
 class Run:
     """One training run. Equal runs on equal machines train equal networks."""
 
-    data: str = ""  # a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or digits
+    data: str = ""  # a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or a known name
     model: str = "resnet18"  # which network: resnet models lists them
     out: str | None = None  # folder of this run (auto: a new one under runs/)
 

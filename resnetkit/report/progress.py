@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from resnetkit.data import sources
+from resnetkit.data.known import TABLE
 from resnetkit.engine.train import Epoch, Tick
 from resnetkit.errors import plain
 from resnetkit.job import Watch
@@ -141,6 +143,24 @@ def counting(what: str) -> Watch:
         sys.stderr.flush()
 
     return watch
+
+
+def fetch(data: str) -> None:
+    """Have a data set with a name at hand; where it has to be fetched, say from whom and how far it is."""
+    told: set[str] = set()
+
+    def watch(name: str, done: int, of: int) -> None:
+        if name not in told:
+            told.add(name)
+            known = TABLE[data]
+            if len(told) == 1:
+                sys.stderr.write(f"fetching {data}: {known.title}; licence: {known.licence}\n")
+            sys.stderr.write(f"fetching {name}, {of:,} bytes\n")
+        if sys.stderr.isatty():
+            sys.stderr.write(f"{done:,} of {of:,} bytes" + ("\r" if done < of else "\r\033[K"))
+        sys.stderr.flush()
+
+    sources.fetch(data, watch)
 
 
 def clock(seconds: float) -> str:

@@ -88,7 +88,7 @@ def by_hand(known: Known, wanting: list[File], folder: Path, why: str) -> tuple[
     wrong = [file.name for file in wanting if (folder / file.name).exists()]
     there = f"; what is in {plain(folder)} by that name is another file: {', '.join(wrong)}" if wrong else ""
     lines = [
-        f"{file.name}, {file.size:,} bytes, SHA-256 {file.sha256}, from {' or '.join(file.urls)}" for file in wanting
+        f"  {file.name}, {file.size:,} bytes, SHA-256 {file.sha256}, from {' or '.join(file.urls)}" for file in wanting
     ]
     what = "this file" if len(lines) == 1 else f"these {len(lines)} files"
     fix = f"put {what} into {plain(folder)}, or name a mirror: RESNETKIT_MIRROR=https://HOST/DIR"

@@ -275,6 +275,23 @@ def test_the_second_use_fetches_and_hashes_nothing(
     assert len(server.asked) == asked
 
 
+def test_what_a_system_puts_there_is_no_damage(put: Put, tmp_path: Path, place: Path) -> None:
+    put("imagenette", nette_files(tmp_path, "imagenette2-320.tgz"))
+    open_source("imagenette")
+    inside = place / "imagenette/unpacked/imagenette2-320/val"
+    for name in (".DS_Store", "Thumbs.db"):
+        (inside / name).write_bytes(b"x")
+    open_source("imagenette")
+    assert (inside / "Thumbs.db").exists(), "or all would have been unpacked again"
+
+
+def test_an_archive_with_another_folder_in_it(put: Put, tmp_path: Path) -> None:
+    picture(tmp_path / "made/else/a.png")
+    put("imagenette", {"imagenette2-320.tgz": packed(tmp_path / "made/else")})
+    with pytest.raises(DataError, match="has no unpacked/imagenette2-320"):
+        open_source("imagenette")
+
+
 @pytest.mark.parametrize("harm", ["changed", "gone", "cut", "added", "unsealed", "bad seal", "moved"])
 def test_a_damaged_folder_of_pictures_is_unpacked_again(
     put: Put, server: Server, tmp_path: Path, place: Path, harm: str

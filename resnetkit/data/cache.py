@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from resnetkit import files
 from resnetkit.data.archives import unpack
 from resnetkit.data.download import Watch, digest, download
+from resnetkit.data.folders import SYSTEM
 from resnetkit.data.known import File, Known
 from resnetkit.errors import DataError, ResourceError, UsageError, plain
 
@@ -122,10 +123,13 @@ def sealed(folder: Path, known: Known) -> bool:
 
 
 def state(folder: Path, known: Known) -> dict[str, list[int]]:
-    """Size and time of change (ns) of the files of a data set, and of all that was unpacked."""
+    """Size and time of change (ns) of the files of a data set, and of all that was unpacked.
+
+    What systems put beside pictures, such as .DS_Store, is no picture and no damage.
+    """
     paths = [folder / file.name for file in known.files]
     for root, _, names in os.walk(folder / UNPACKED):
-        paths += [Path(root, name) for name in names]
+        paths += [Path(root, name) for name in names if name[0] != "." and name.lower() not in SYSTEM]
     stats = {path.relative_to(folder).as_posix(): path.stat() for path in paths}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(stats.items())}
 

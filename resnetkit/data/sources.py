@@ -66,12 +66,14 @@ def open_known(known: Known, classes: Sequence[str] | None, max_pixels: int) -> 
     """A data set from the cache, which is fetched where it is not there."""
     folder = bring(known)
     root = folder / known.root
+    if not root.is_dir():
+        raise DataError(f"{plain(folder)} has no {known.root}", "remove that folder, so that it is fetched again")
     match known.reader:
         case "idx":
             plainly = classes is not None and not {*classes} & {*known.classes}  # as a model of the bare files has them
             return open_idx(root, classes, () if plainly else known.classes)
         case "cifar":
-            return open_cifar(root, versions_in(root)[0], classes)
+            return open_directory(root, classes, max_pixels, Columns())
         case "flowers":
             return open_flowers(folder, root, classes, max_pixels)
     source = open_folder(root, classes, max_pixels)

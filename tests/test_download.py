@@ -205,7 +205,7 @@ def test_a_killed_download_goes_on(server: Server, tmp_path: Path) -> None:
     server.how, server.cut = {"hang"}, 2_000_000
     code = "import sys; from pathlib import Path; from resnetkit.data.download import download\n"
     code += "download([sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
-    words = [f"{server.url}/f", tmp_path / "a", str(len(DATA)), SHA]
+    words = [f"{server.url}/f", str(tmp_path / "a"), str(len(DATA)), SHA]
     with subprocess.Popen([sys.executable, "-c", code, *words]) as process:
         while not ((tmp_path / "a.part").exists() and (tmp_path / "a.part").stat().st_size == 2_000_000):
             assert process.poll() is None

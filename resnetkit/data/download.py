@@ -99,8 +99,6 @@ def bring(url: str, part: Path, size: int, watch: Watch | None) -> None:
         lasting = isinstance(error.reason, socket.gaierror | ssl.SSLCertVerificationError | str)
         raise Lost(str(error.reason), again=not lasting) from error
     except (http.client.HTTPException, OSError, ValueError) as error:
-        if isinstance(error, DataError | ResourceError):
-            raise
         raise Lost(str(error) or type(error).__name__, again=True) from error
     if done < size:
         raise Lost(f"it broke off after {done:,} of {size:,} bytes", again=True)

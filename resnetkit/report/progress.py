@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
@@ -150,15 +150,15 @@ def fetch(data: str) -> None:
     told: set[str] = set()
 
     def watch(name: str, done: int, of: int) -> None:
-        if name not in told:
-            told.add(name)
-            known = TABLE[data]
-            if len(told) == 1:
-                sys.stderr.write(f"fetching {data}: {known.title}; licence: {known.licence}\n")
-            sys.stderr.write(f"fetching {name}, {of:,} bytes\n")
+        lines = [] if told else [f"fetching {data}: {TABLE[data].title}; licence: {TABLE[data].licence}"]
+        lines += [] if name in told else [f"fetching {name}, {of:,} bytes"]
+        told.add(name)
+        news = "".join(f"{line}\n" for line in lines)
         if sys.stderr.isatty():
-            sys.stderr.write(f"{done:,} of {of:,} bytes" + ("\r" if done < of else "\r\033[K"))
-        sys.stderr.flush()
+            news += f"{done:,} of {of:,} bytes" + ("\r" if done < of else "\r\033[K")
+        with suppress(OSError):  # nobody reads it any more: the file is worth more than its news
+            sys.stderr.write(news)
+            sys.stderr.flush()
 
     sources.fetch(data, watch)
 

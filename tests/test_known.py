@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from serving import Server
 
 from resnetkit import cli
 from resnetkit.data import cache
+from resnetkit.data.archives import unpack
 from resnetkit.data.flowers import FLOWERS, PARTS, vector
 from resnetkit.data.known import CLOTHES, NETTE, TABLE, Known
 from resnetkit.data.sources import KNOWN, open_source
@@ -470,6 +473,27 @@ def test_two_processes_at_once_fetch_once(data_dir: Path, server: Server) -> Non
     pair = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in pair] == ["60000", "60000"]
     assert sorted(path for path, _ in server.asked) == sorted(server.files)
+
+
+def test_who_waited_leaves_what_is_there(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that want an archive at once the second finds it unpacked, and does not take it from under the first."""
+    put("imagenette", nette_files(tmp_path, "imagenette2-320.tgz"))
+    calls, first = [], threading.Event()
+
+    def slowly(archive: Path, target: Path) -> None:
+        calls.append(target)
+        first.set()
+        time.sleep(0.5)
+        unpack(archive, target)
+
+    monkeypatch.setattr(cache, "unpack", slowly)
+    threads = [threading.Thread(target=open_source, args=["imagenette"]) for _ in range(2)]
+    threads[0].start()
+    assert first.wait(30)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
 
 
 def test_a_folder_of_that_name(put: Put) -> None:

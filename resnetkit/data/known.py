@@ -1,9 +1,8 @@
 """Data sets with a name of their own: where each file is, how long it is, its SHA-256, and how it is opened.
 
-No hash here was made by us, and none of these addresses could be tried when the table was written. Each SHA-256 is from
-``tensorflow_datasets/url_checksums`` or from Keras' ``datasets``, and was found again in a second place that does not
-copy the first; torchvision and Paddle give MD5 sums for the same files and sizes. Those of Fashion-MNIST were checked
-on the files themselves (tests/test_known.py).
+No address could be tried when the table was written, and no hash in it was made by us: each is from
+``tensorflow_datasets/url_checksums`` or Keras' ``datasets``, and was found again in places that do not copy them;
+torchvision and Paddle give MD5 sums for files of the same sizes. Beside each stands what of it was seen as a file.
 """
 
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ TABLE = {
             "70,000 handwritten digits, 28x28, grey (LeCun, Cortes, Burges)",
             "CC BY-SA 3.0, as it is commonly given",
             "idx",
-            idx_files(  # tensorflow/datasets mnist.txt; MD5 of the same sizes in torchvision and Paddle
+            idx_files(  # tensorflow/datasets mnist.txt; seen: all but the training pictures
                 (
                     "https://storage.googleapis.com/cvdf-datasets/mnist/",
                     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -96,7 +95,7 @@ TABLE = {
             "70,000 pieces of clothing, 28x28, grey (Xiao, Rasul, Vollgraf 2017)",
             "MIT",
             "idx",
-            idx_files(  # tensorflow/datasets fashion_mnist.txt; checked on the files
+            idx_files(  # tensorflow/datasets fashion_mnist.txt; seen: all four (tests/test_known.py)
                 (
                     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
                     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -130,7 +129,7 @@ TABLE = {
             "60,000 photographs of 10 classes, 32x32 (Krizhevsky 2009)",
             "none is given; cite the report",
             "cifar",
-            archive(  # Keras' cifar10.py; MD5 in torchvision and Paddle
+            archive(  # Keras' cifar10.py; not seen
                 170498071,
                 "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
                 "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
@@ -143,7 +142,7 @@ TABLE = {
             "60,000 photographs of 100 classes, 32x32 (Krizhevsky 2009)",
             "none is given; cite the report",
             "cifar",
-            archive(  # Keras' cifar100.py; MD5 in torchvision and Paddle
+            archive(  # Keras' cifar100.py; not seen
                 169001437,
                 "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
                 "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
@@ -156,7 +155,7 @@ TABLE = {
             "13,394 photographs of 10 classes of ImageNet, short side 320 (fast.ai, second version)",
             IMAGENET,
             "imagenette",
-            archive(  # tensorflow/datasets imagenette.txt, and FastAI.jl
+            archive(  # tensorflow/datasets imagenette.txt and FastAI.jl; not seen
                 341553947,
                 "5020a9130cea0348272823cb12d2db7e981c6f2afa3dce71ccd5b8013005c55e",
                 S3 + "imagenette2-320.tgz",
@@ -169,7 +168,7 @@ TABLE = {
             "the same with the short side 160",
             IMAGENET,
             "imagenette",
-            archive(  # tensorflow/datasets imagenette.txt, and FastAI.jl
+            archive(  # tensorflow/datasets imagenette.txt and FastAI.jl; not seen
                 98948031,
                 "88daccb09b6fce93f45e6c09ddeb269cce705549e6bff322092a2a5a11489863",
                 S3 + "imagenette2-160.tgz",
@@ -182,7 +181,7 @@ TABLE = {
             "8,189 photographs of 102 kinds of flowers (Nilsback & Zisserman 2008)",
             "none is given; the photographs belong to who took them",
             "flowers",
-            (  # tensorflow/datasets oxford_flowers102.txt; MD5 in torchvision and Paddle
+            (  # tensorflow/datasets oxford_flowers102.txt; seen: both MATLAB files
                 *archive(
                     344862509,
                     "2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",

@@ -10,7 +10,7 @@ from typing import Any
 import resnetkit
 from resnetkit.errors import plain
 
-CORE = ("torch", "numpy", "pillow", "safetensors", "rich", "scikit-learn", "matplotlib", "filelock")
+CORE = ("torch", "numpy", "pillow", "safetensors", "rich", "scikit-learn", "scipy", "matplotlib", "filelock")
 EXTRAS = {"data": ("pyarrow",)}  # what pip calls them: resnetkit[data]
 
 

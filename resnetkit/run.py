@@ -24,7 +24,7 @@ Losses = Literal["auto", "cross-entropy", "bce", "focal", "mse", "huber"]
 class Run:
     """One training run. Equal runs on equal machines train equal networks."""
 
-    data: str = ""  # a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or digits
+    data: str = ""  # a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or a known name
     model: str = "resnet18"  # which network: resnet models lists them
     out: str | None = None  # folder of this run (auto: a new one under runs/)
 

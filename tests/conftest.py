@@ -1,10 +1,13 @@
 """What all tests share: real pictures where they are to be had, one thread, nothing left behind."""
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from serving import Server
 
 # Before torch is imported anywhere, and for the processes that tests start. One thread waits for no other: on a
 # busy machine two can take ten times as long.
@@ -25,3 +28,17 @@ def data_dir() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """An HTTP server on this machine, which is asked directly and at once."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("resnetkit.data.download.PAUSE", 0.01)
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()

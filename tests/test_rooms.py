@@ -20,8 +20,9 @@ ROOMS = """
     spec zoo plan cost describe aliases run runfile recipes
     init model
     data.headers data.decode data.preprocess data.parts data.labels
-    data.regular data.arrays data.pickles
-    data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits data.sources
+    data.regular data.tar data.archives data.download data.arrays data.pickles
+    data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits
+    data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     metrics modelfile foreign weights assumptions resolve
@@ -44,6 +45,7 @@ LATE = {
     "verbs.answering": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
+    "data.flowers": {"scipy"},  # which reads the labels of that one data set
     "data.parquet": {"pyarrow"},  # an extra
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.data.arrays import array_source
+from resnetkit.data.arrays import array_source, named
 from resnetkit.data.parts import ORDER, PartName, Source
 from resnetkit.errors import DataError, plain
 
@@ -34,7 +34,8 @@ def idx_files(root: Path) -> dict[tuple[PartName, str], Path]:
     return files
 
 
-def open_idx(root: Path, classes: Sequence[str] | None) -> Source:
+def open_idx(root: Path, classes: Sequence[str] | None, known: Sequence[str] = ()) -> Source:
+    """Read every file into memory; ``known`` names the classes, which are else called by their numbers."""
     location = plain(root)
     files = idx_files(root)
     images: dict[PartName, NDArray[np.uint8]] = {}
@@ -45,13 +46,13 @@ def open_idx(root: Path, classes: Sequence[str] | None) -> Source:
                 have = next(path for (p, _), path in files.items() if p == part)
                 raise DataError(f"{location} has {have.name} but no {what} for it", f"add the {part} {what} file")
         images[part] = read_idx(files[part, "images"], 3)[..., None]
-        found[part] = [str(label) for label in read_idx(files[part, "labels"], 1)]
+        found[part] = named(location, read_idx(files[part, "labels"], 1).tolist(), known)
         if len(images[part]) != len(found[part]):
             raise DataError(
                 f"{location}: {part} has {len(images[part])} pictures but {len(found[part])} labels",
                 "download both files again",
             )
-    return array_source(location, "idx", images, found, (), classes)
+    return array_source(location, "idx", images, found, known, classes)
 
 
 def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:

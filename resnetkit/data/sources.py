@@ -1,25 +1,30 @@
 """Where pictures come from: a folder, a list, files of arrays or tables, or the digits that are always at hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from resnetkit.data.cache import bring
 from resnetkit.data.cifar import VERSIONS, files_of, open_cifar, versions_in
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
 from resnetkit.data.digits import open_digits
+from resnetkit.data.download import Watch
+from resnetkit.data.flowers import open_flowers
 from resnetkit.data.folders import LAYOUT, entries, open_folder
 from resnetkit.data.idx import FILE as IDX_FILE
 from resnetkit.data.idx import open_idx
 from resnetkit.data.imagenet import is_imagenet, open_imagenet
+from resnetkit.data.known import TABLE, Known
 from resnetkit.data.lists import SUFFIXES as LISTS
 from resnetkit.data.lists import Columns, list_files, open_list
 from resnetkit.data.npz import npz_files, open_npz
 from resnetkit.data.parquet import open_parquet, parquet_files
-from resnetkit.data.parts import Part, PartName, Source
+from resnetkit.data.parts import Part, PartName, Source, wnid
 from resnetkit.errors import DataError, nearest, plain
 
-__all__ = ["KNOWN", "Columns", "Part", "PartName", "Source", "open_source"]
+__all__ = ["KNOWN", "Columns", "Part", "PartName", "Source", "fetch", "open_source"]
 
-KNOWN = ("digits",)  # data sets with a name of their own
+KNOWN = ("digits", *TABLE)  # data sets with a name of their own
 
 
 def open_source(
@@ -33,10 +38,10 @@ def open_source(
 
     The classes are those of train, in order, or the ones given, such as a model's: then train is not needed.
     """
-    if data == "digits":
-        source = open_digits(classes)
-        if Path("digits").exists():
-            source.notes.append("digits is the data set of that name; write ./digits for the folder")
+    if data in KNOWN:
+        source = open_digits(classes) if data == "digits" else open_known(TABLE[str(data)], classes, max_pixels)
+        if Path(data).exists():
+            source.notes.append(f"{data} is the data set of that name; write ./{data} for the folder")
         return source
     path = Path(data)
     try:
@@ -49,6 +54,31 @@ def open_source(
         return open_directory(path, classes, max_pixels, columns)
     except OSError as error:
         raise DataError(f"{plain(path)} cannot be read: {error.strerror}", "name a folder that can be read") from error
+
+
+def fetch(data: str, watch: Watch | None = None) -> None:
+    """Have a data set with a name at hand; ``watch`` hears how its files come. All other data is at hand already."""
+    if data in TABLE:
+        bring(TABLE[data], watch)
+
+
+def open_known(known: Known, classes: Sequence[str] | None, max_pixels: int) -> Source:
+    """A data set from the cache, which is fetched where it is not there."""
+    folder = bring(known)
+    root = folder / known.root
+    if not root.is_dir():
+        raise DataError(f"{plain(folder)} has no {known.root}", "remove that folder, so that it is fetched again")
+    match known.reader:
+        case "idx":
+            plainly = classes is not None and not {*classes} & {*known.classes}  # as a model of the bare files has them
+            return open_idx(root, classes, () if plainly else known.classes)
+        case "cifar":
+            return open_directory(root, classes, max_pixels, Columns())
+        case "flowers":
+            return open_flowers(folder, root, classes, max_pixels)
+    source = open_folder(root, classes, max_pixels)
+    called = {wnid(name): name for name in known.classes} if classes is None else {}
+    return replace(source, classes=tuple(called.get(name, name) for name in source.classes))
 
 
 def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:

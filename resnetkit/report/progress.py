@@ -3,13 +3,15 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from resnetkit.data import sources
+from resnetkit.data.known import TABLE
 from resnetkit.engine.train import Epoch, Tick
 from resnetkit.errors import plain
 from resnetkit.job import Watch
@@ -147,6 +149,24 @@ def counting(what: str) -> Watch:
         sys.stderr.flush()
 
     return watch
+
+
+def fetch(data: str) -> None:
+    """Have a data set with a name at hand; where it has to be fetched, say from whom and how far it is."""
+    told: set[str] = set()
+
+    def watch(name: str, done: int, of: int) -> None:
+        lines = [] if told else [f"fetching {data}: {TABLE[data].title}; licence: {TABLE[data].licence}"]
+        lines += [] if name in told else [f"fetching {name}, {of:,} bytes"]
+        told.add(name)
+        news = "".join(f"{line}\n" for line in lines)
+        if sys.stderr.isatty():
+            news += f"{done:,} of {of:,} bytes" + ("\r" if done < of else "\r\033[K")
+        with suppress(OSError):  # nobody reads it any more: the file is worth more than its news
+            sys.stderr.write(news)
+            sys.stderr.flush()
+
+    sources.fetch(data, watch)
 
 
 def clock(seconds: float) -> str:

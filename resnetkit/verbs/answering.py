@@ -41,6 +41,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
 
     runfolder.check_out(asked.out)
     model, watch = api.load(asked.model, **machine), progress.counting("evaluated")
+    progress.fetch(asked.data)
     named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in ASKED}
     columns = Columns(**named) if named else None
     evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch)

@@ -47,6 +47,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
         else:
             plan = requested(texts, asked.trials)
             folder = stack.enter_context(trials.begun(plan, texts.get("out")))
+        progress.fetch(plan.run.data)
         every, failed = trials.trials_of(plan, folder), None
         for number, trial in enumerate(every, 1):
             if trial.metrics or trial.diverged:

@@ -19,9 +19,11 @@ from resnetkit.verbs.verb import say
 if TYPE_CHECKING:
     from resnetkit.job import Job
 
+NAMES = "digits, mnist, fashion-mnist, cifar10, cifar100, imagenette, imagenette-160 or flowers, fetched once by name"
+
 
 def train_flags(parser: Parser) -> None:
-    parser.word("data", "a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or digits", "maybe")
+    parser.word("data", f"a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or {NAMES}", "maybe")
     parser.settings(name for name in HINTS if name != "data")
     parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")
     parser.flag("run", "take the settings from a run.json, all but --out; other flags override it", "FILE")
@@ -40,6 +42,7 @@ def train(asked: Namespace, out: TextIO) -> int:
     from resnetkit.report import progress
 
     watch = progress.counting("looked at")
+    progress.fetch(run.data)
     if asked.recipe is not None:
         print(f"recipe    {recipes.line(asked.recipe, settings_given(asked))}", file=sys.stderr)
     if asked.dry_run:

@@ -27,7 +27,7 @@ from resnetkit.data import cache
 from resnetkit.data.archives import unpack
 from resnetkit.data.flowers import FLOWERS, PARTS, vector
 from resnetkit.data.known import CLOTHES, NETTE, TABLE, Known
-from resnetkit.data.sources import KNOWN, open_source
+from resnetkit.data.sources import KNOWN, fetch, open_source
 from resnetkit.errors import DataError, ResourceError, UsageError
 
 Put = Callable[[str, dict[str, bytes]], Known]
@@ -500,7 +500,9 @@ def test_a_folder_of_that_name(put: Put) -> None:
     put("mnist", digits_files())
     picture(Path("mnist/a/1.png"))
     picture(Path("mnist/b/1.png"))
-    assert open_source("mnist").notes == ["mnist is the data set of that name; write ./mnist for the folder"]
+    assert open_source("mnist").classes == ("a", "b")
+    fetch("mnist")
+    assert not any(cache.cache_folder().rglob("*.gz"))
     assert open_source("./mnist").classes == ("a", "b")
     with pytest.raises(DataError, match="did you mean cifar10"):
         open_source("cifar-10")

@@ -38,11 +38,13 @@ def open_source(
 
     The classes are those of train, in order, or the ones given, such as a model's: then train is not needed.
     """
-    if data in KNOWN:
-        source = open_digits(classes) if data == "digits" else open_known(TABLE[str(data)], classes, max_pixels)
-        if Path(data).exists():
-            source.notes.append(f"{data} is the data set of that name; write ./{data} for the folder")
+    if data == "digits":
+        source = open_digits(classes)
+        if Path("digits").exists():
+            source.notes.append("digits is the data set of that name; write ./digits for the folder")
         return source
+    if is_fetched(str(data)):
+        return open_known(TABLE[str(data)], classes, max_pixels)
     path = Path(data)
     try:
         if not path.exists():
@@ -58,8 +60,13 @@ def open_source(
 
 def fetch(data: str, watch: Watch | None = None) -> None:
     """Have a data set with a name at hand; ``watch`` hears how its files come. All other data is at hand already."""
-    if data in TABLE:
+    if is_fetched(data):
         bring(TABLE[data], watch)
+
+
+def is_fetched(data: str) -> bool:
+    """Whether a word names a data set that is fetched, and not a folder that is here."""
+    return data in TABLE and not Path(data).exists()
 
 
 def open_known(known: Known, classes: Sequence[str] | None, max_pixels: int) -> Source:

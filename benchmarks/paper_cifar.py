@@ -1,7 +1,7 @@
 """The first steps of `--recipe paper-cifar` on resnet20, beside the script of akamaster/pytorch_resnet_cifar10.
 
 The script is not part of this project: clone it, and name the clone. It trains on the same pictures, unchanged but for
-where it reads them from and for the CPU.
+where it reads them from, for the CPU, and for channels last, which is quicker there.
 
     python -m benchmarks.paper_cifar ours DATA --seed 0 --out ours0.csv
     python -m benchmarks.paper_cifar script DATA --clone pytorch_resnet_cifar10 --seed 0 --out script0.csv
@@ -69,7 +69,7 @@ def script(data: str, clone: str, seed: int, steps: int) -> Iterator[float]:
         return pictures.seen_through(transform)
 
     torchvision["datasets"].CIFAR10 = cifar10  # type: ignore[attr-defined]
-    nn.Module.cuda = lambda self, *_: self  # type: ignore[method-assign, assignment]
+    nn.Module.cuda = lambda self, *_: self.to(memory_format=torch.channels_last)  # type: ignore[method-assign, assignment]
     Tensor.cuda = lambda self, *_: self  # type: ignore[method-assign, assignment]
     nn.CrossEntropyLoss = Recorded  # type: ignore[misc]
     import trainer  # type: ignore[import-not-found]

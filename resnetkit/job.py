@@ -158,7 +158,7 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         settings = replace(settings, preprocess=replace(settings.preprocess, mean=mean, std=std))
     sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
     model = ResNet(settings.plan)
-    initialize(model, seed=run.seed, zero_last=run.zero_init)
+    initialize(model, seed=run.seed, zero_last=run.zero_init, fan_in=run.init == "fan-in")
     notes = [*source.notes, *seen.notes]
     if begun and start:
         weights.fill(model, begun.state, what=plain(start))

@@ -24,7 +24,15 @@ def recipe(says: str, source: str, lacks: str = "", /, **changes: Any) -> Recipe
 
 
 OF_OPTIMIZER = ("lr", "weight_decay", "momentum", "nesterov", "decay_all")
-PLAIN = {"optimizer": "sgd", "momentum": 0.9, "nesterov": False, "decay_all": True, "smoothing": 0.0, "warmup": 0.0}
+PLAIN = {
+    "init": "fan-in",
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "nesterov": False,
+    "decay_all": True,
+    "smoothing": 0.0,
+    "warmup": 0.0,
+}
 STRIKES = {"optimizer": "lamb", "schedule": "cosine", "loss": "bce", "crop_scale": 0.08, "cutmix": 1.0}
 STRIKES |= {"policy": "randaugment", "policy_count": 2, "batch": 2048}
 

@@ -256,6 +256,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "drop_path": all(b.kind == "plain" for stage in settings.plan.stages for b in stage)
         and f"{settings.model} has no shortcuts",
         "zero_init": run.weights != "none" and "the weights are given",
+        "init": run.weights != "none" and "the weights are given",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),

@@ -48,6 +48,7 @@ class Run:
     accumulate: int = 1  # parts that a batch goes through the network in, to save memory; norms see a part at a time
 
     weights: str = "none"  # model file or state dict to start from; the head is made anew
+    init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "lars", "lamb", "muon"] = "sgd"  # how gradients become steps

@@ -414,6 +414,20 @@ def test_a_seed_means_the_same_in_every_precision() -> None:
 
 
 @pytest.mark.parametrize("seed", [None, 3])
+def test_the_paper_begins_by_the_inputs_of_each_layer(seed: int | None) -> None:
+    """Delving deep into rectifiers, equation 10: deviation sqrt(2 / inputs), the head's too."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ResNet(lay_out(find("resnet18_cifar")))
+        initialize(model, seed=seed, zero_last=False, fan_in=True)
+    for name in ("fc", "layer2.0.conv1", "layer2.0.downsample.0"):
+        weight = model.state_dict()[f"{name}.weight"]
+        deviation = (2 / weight[0].numel()) ** 0.5
+        assert float(weight.std()) == pytest.approx(deviation, rel=0.05)
+        assert float(weight.abs().max()) > 2.5 * deviation  # normal, not even
+
+
+@pytest.mark.parametrize("seed", [None, 3])
 def test_the_distributions_are_the_published_ones(seed: int | None) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

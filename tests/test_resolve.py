@@ -181,9 +181,10 @@ def test_the_warmup_is_longer_under_onecycle() -> None:
     assert decide(SMALL, schedule="onecycle", warmup=0.1).warmup == 0.1
 
 
-def test_zero_init_says_nothing_to_given_weights() -> None:
-    with pytest.raises(UsageError, match="zero-init"):
-        decide(PHOTOS, CARD, zero_init=True)
+@pytest.mark.parametrize("given", [{"zero_init": True}, {"init": "fan-in"}])
+def test_first_weights_say_nothing_to_given_ones(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="the weights are given"):
+        decide(PHOTOS, CARD, **given)
 
 
 def test_a_given_rate_and_decay_are_used_as_they_are() -> None:

@@ -426,6 +426,15 @@ def test_last_norms_begin_at_zero_only_where_asked_for(data: Path, silent: bool)
     assert bool((model.get_parameter("layer1.0.bn1.weight") == 1).all())
 
 
+def test_the_first_weights_are_spread_as_asked_for(data: Path) -> None:
+    usual, paper = (
+        prepare(Run(data=str(data), model="resnet20", init=init), frozenset()).model.state_dict()["fc.weight"].std()
+        for init in ("fan-out", "fan-in")
+    )
+    assert float(usual) == pytest.approx((1 / 64 / 3) ** 0.5, rel=0.1)
+    assert float(paper) == pytest.approx((2 / 64) ** 0.5, rel=0.1)
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")

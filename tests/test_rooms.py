@@ -51,7 +51,10 @@ LATE = {
     "engine.device": {"resource"},  # Windows has none
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
-    "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
+    "report.results": {
+        "resnetkit.report.fonts",
+        "resnetkit.report.pictures",
+    },  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
 PURE = "errors files spans spec zoo plan cost describe aliases run runfile recipes flags arguments cli".split()

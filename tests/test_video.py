@@ -14,7 +14,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
-from command import refused, resnet
+from command import Result, refused
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from PIL import Image
 from samples import picture
 
 import resnetkit
+from resnetkit import cli
 from resnetkit.classifier import Classifier
 from resnetkit.clips import FrameAnswer, Summary, watch
 from resnetkit.data import video
@@ -315,10 +316,21 @@ def test_spans_that_are_none(text: str) -> None:
 # The command
 
 
-def test_the_command_answers_a_clip_among_pictures(model: Classifier, clip: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def predict(model: Classifier, capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    """resnet predict in this process, with the model of these tests."""
+
+    def run(*words: str | Path) -> Result:
+        capsys.readouterr()
+        code = cli.main(["predict", str(model.folder), *map(str, words)])
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+def test_the_command_answers_a_clip_among_pictures(predict: Callable[..., Result], clip: Path, tmp_path: Path) -> None:
     red = picture(tmp_path / "red.png", RED)
-    assert model.folder
-    done = resnet("predict", model.folder, red, clip, "--every", "5", "--top", "1", "--json")
+    done = predict(red, clip, "--every", "5", "--top", "1", "--json")
     assert done.code == 0, done.err
     one, film = done.document
     assert one["top"][0]["class"] == "red"
@@ -329,7 +341,7 @@ def test_the_command_answers_a_clip_among_pictures(model: Classifier, clip: Path
         ("red", 0, 0.8, 5),
         ("\u84dd", 1, 1.8, 5),
     ]
-    text = resnet("predict", model.folder, clip, "--every", "0.5s", "--smooth", "0", "--top", "1").out.splitlines()
+    text = predict(clip, "--every", "0.5s", "--smooth", "0", "--top", "1").out.splitlines()
     assert [line.split("  ")[1:3] for line in text[:4]] == [
         ["frame 0", "0.000 s"], ["frame 13", "0.520 s"], ["frame 25", "1.000 s"], ["frame 38", "1.520 s"],
     ]  # fmt: skip
@@ -337,13 +349,12 @@ def test_the_command_answers_a_clip_among_pictures(model: Classifier, clip: Path
     assert "whole clip" in text[-1]
 
 
-def test_a_broken_clip_leaves_the_others_answered(model: Classifier, clip: Path, tmp_path: Path) -> None:
+def test_a_broken_clip_leaves_the_others_answered(predict: Callable[..., Result], clip: Path, tmp_path: Path) -> None:
     webm = encode(tmp_path / "cut.webm", [flat(RED)] * 20 + [flat(BLUE)] * 20, "libvpx-vp9")
     webm.write_bytes(webm.read_bytes()[:-30])
-    assert model.folder
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    done = resnet("predict", model.folder, text, webm, clip, "--csv", "--top", "1")
+    done = predict(text, webm, clip, "--csv", "--top", "1")
     assert done.code == 3, done.err
     rows = list(csv.DictReader(io.StringIO(done.out)))
     assert list(rows[0]) == ["path", "frame", "seconds", "class_1", "probability_1", "error"]
@@ -353,17 +364,16 @@ def test_a_broken_clip_leaves_the_others_answered(model: Classifier, clip: Path,
     assert "breaks off after 1.5" in ours[-1]["error"]
     assert "(fix: " in ours[-1]["error"]
     assert sum(row["path"] == str(clip) and not row["error"] for row in rows) == 50
-    documents = resnet("predict", model.folder, webm, "--json").document
+    documents = predict(webm, "--json").document
     assert set(documents[0]) == {"path", "frames", "error"}
 
 
-def test_a_folder_is_a_clip_when_asked(model: Classifier, tmp_path: Path) -> None:
+def test_a_folder_is_a_clip_when_asked(predict: Callable[..., Result], tmp_path: Path) -> None:
     for i in range(12):
         picture(tmp_path / "frames" / f"{i}.png", RED if i < 6 else GREEN)
-    assert model.folder
-    pictures = resnet("predict", model.folder, tmp_path / "frames", "--top", "1", "--json").document
+    pictures = predict(tmp_path / "frames", "--top", "1", "--json").document
     assert len(pictures) == 12
-    done = resnet("predict", model.folder, tmp_path / "frames", "--frames", "--smooth", "3", "--top", "1", "--json")
+    done = predict(tmp_path / "frames", "--frames", "--smooth", "3", "--top", "1", "--json")
     (film,) = done.document
     assert [row["frame"] for row in film["frames"]] == list(range(12))
     assert "seconds" not in film["frames"][0]
@@ -371,19 +381,18 @@ def test_a_folder_is_a_clip_when_asked(model: Classifier, tmp_path: Path) -> Non
         ("red", 0, 5),
         ("green", 6, 11),
     ]
-    refused(resnet("predict", model.folder, tmp_path / "frames", "--frames", "--every", "1s"), 2, "have no time")
+    refused(predict(tmp_path / "frames", "--frames", "--every", "1s"), 2, "have no time")
     (tmp_path / "frames" / "4.png").write_bytes(b"broken")
-    done = resnet("predict", model.folder, tmp_path / "frames", "--frames", "--json")
+    done = predict(tmp_path / "frames", "--frames", "--json")
     assert (done.code, len(done.document[0]["frames"])) == (3, 4)
 
 
-def test_flags_that_could_change_nothing_are_errors(model: Classifier, tmp_path: Path) -> None:
+def test_flags_that_could_change_nothing_are_errors(predict: Callable[..., Result], tmp_path: Path) -> None:
     red = picture(tmp_path / "red.png", RED)
-    assert model.folder
-    refused(resnet("predict", model.folder, red, "--every", "2"), 2, "--every")
-    refused(resnet("predict", model.folder, red, "--smooth", "2s"), 2, "--smooth")
-    refused(resnet("predict", model.folder, red, "--frames"), 2, "--frames")
-    refused(resnet("predict", model.folder, "a.mp4", "--every", "0"), 2, "--every")
+    refused(predict(red, "--every", "2"), 2, "--every")
+    refused(predict(red, "--smooth", "2s"), 2, "--smooth")
+    refused(predict(red, "--frames"), 2, "--frames")
+    refused(predict("a.mp4", "--every", "0"), 2, "--every")
 
 
 def test_without_pyav_pictures_are_answered_and_videos_say_what_to_install(
@@ -392,7 +401,6 @@ def test_without_pyav_pictures_are_answered_and_videos_say_what_to_install(
     (tmp_path / "av").mkdir()
     (tmp_path / "av" / "__init__.py").write_text("raise ImportError('no av')")
     picture(tmp_path / "red.png", RED)
-    assert model.folder
     shadowed = "import sys; sys.path.insert(0, sys.argv.pop(1)); import resnetkit.cli; sys.exit(resnetkit.cli.main())"
     for inputs, code in (([tmp_path / "red.png"], 0), ([tmp_path / "red.png", clip], 5)):
         done = python(shadowed, str(tmp_path), "predict", str(model.folder), *map(str, inputs))
@@ -461,9 +469,9 @@ def jpeg_size(data: bytes) -> bytes:
     return data.replace(b"\xff\xc0\x00\x11\x08\x00\x30\x00\x40", b"\xff\xc0\x00\x11\x08\xea\x60\xea\x60")
 
 
-def bitmap_size(data: bytes) -> bytes:
+def bitmap_size(data: bytes, side: int = 60000) -> bytes:
     out = bytearray(data)
-    struct.pack_into("<ii", out, out.index(b"strf") + 12, 60000, 60000)
+    struct.pack_into("<ii", out, out.index(b"strf") + 12, side, side)
     return bytes(out)
 
 
@@ -482,9 +490,9 @@ BROKEN: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "a hundred bytes of mkv": ("mkv", lambda data: data[:100], "ends too early"),
     "a hundred bytes of avi": ("avi", lambda data: data[:100], "ends too early"),
     "zeros in mp4": ("mp4", lambda data: zeroed(data, 0.3, 0.6), "damaged"),
-    "zeros in webm": ("webm", lambda data: zeroed(data, 0.8, 0.9), "damaged"),
+    "zeros in webm": ("webm", lambda data: zeroed(data, 0.4, 0.5), "missing|damaged"),
     "zeros in mov": ("mov", lambda data: zeroed(data, 0.3, 0.6), "damaged"),
-    "zeros where the index is": ("mp4", lambda data: zeroed(data, 0.97, 1), "damaged|no |0 x 0"),
+    "zeros where the index is": ("mp4", lambda data: zeroed(data, 0.97, 1), "damaged|no |unknown way"),
     "zeros throughout": ("mp4", lambda data: bytes(len(data)), "not a video of a known kind"),
     "text": ("mp4", lambda _: b"Once upon a time", "text file, not a video"),
     "a web page": ("mp4", lambda _: b"<!doctype html><html></html>", "text file, not a video"),
@@ -500,8 +508,8 @@ BROKEN: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "no frames": ("none.mkv", lambda data: data, "damaged|holds no frames"),
     "an old codec": ("old.avi", lambda data: data, "is coded as cinepak"),
     "60000 x 60000 in its frames": ("mov", jpeg_size, "damaged|more than the limit"),
-    "60000 x 60000 in its header": ("raw.avi", bitmap_size, "60000 x 60000|damaged"),
-    "no size at all": ("raw.avi", lambda data: data.replace(struct.pack("<ii", 64, 48), bytes(8)), "0 x 0|damaged"),
+    "60000 x 60000 in its header": ("raw.avi", bitmap_size, "too large|damaged"),
+    "no size at all": ("raw.avi", lambda data: bitmap_size(data, 0), "does not say how large"),
     "too many pixels": ("large.mp4", lambda data: data, r"2,073,600 pixels a frame \(1920 x 1080\)"),
     "a small size over large frames": ("large.mp4", lambda data: sized(data, b"avc1", 16, 16), "2,073,600|damaged"),
 }  # fmt: skip

@@ -40,6 +40,8 @@ CODECS = (
 )  # fmt: skip
 UNSPECIFIED = 2  # a matrix of colours that the stream does not say: ITU-T H.273, table 4
 HD = (1280, 577)  # from this width or height on such a stream has the colours of BT.709, as players take it
+LASTS = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # of a stream: hours, minutes, seconds
+SHORT = 0.1  # seconds that a stream may lack at its end: how long the last frame is shown is seldom known
 MOST_BOXES = 100_000  # of a file; a day of fragments of two seconds each has fewer
 
 
@@ -184,7 +186,9 @@ def pictures_of(container: "InputContainer", max_pixels: int) -> "VideoStream":
             f"has {width * height:,} pixels a frame ({width} x {height}), more than the limit of {max_pixels:,}",
             "make it smaller",
         )
-    if not width * height or max(width, height) > MAX_ASPECT * min(width, height):
+    if not width * height:
+        raise UnreadableError("does not say how large its frames are, or they are too large", REPLACE)
+    if max(width, height) > MAX_ASPECT * min(width, height):
         raise UnreadableError(f"says that its frames are {width} x {height}", REPLACE)
     codec.options = {"max_pixels": str(max_pixels)}  # a frame may say another size than its container
     codec.thread_type = "AUTO"
@@ -193,16 +197,25 @@ def pictures_of(container: "InputContainer", max_pixels: int) -> "VideoStream":
 
 def timed(container: "InputContainer", stream: "VideoStream") -> Iterator[tuple[Moment, "VideoFrame"]]:
     """Every frame with its own time, counted from the first; frames without one follow the mean rate."""
-    begin, before, rate = None, 0.0, float(stream.average_rate or 25)
+    begin, now, before, rate = None, 0.0, 0.0, float(stream.average_rate or 25)
     for number, frame in enumerate(container.decode(stream)):
         if frame.is_corrupt:
             raise ValueError("a frame could not be decoded whole")
-        now = frame.time if frame.pts is not None else None
-        if now is None:
-            now = (begin or 0.0) + number / rate
+        now = frame.time if frame.pts is not None else (begin or 0.0) + number / rate
         begin = now if begin is None else begin
         before = max(before, now - begin)  # time does not run backwards, whatever a file says
         yield Moment(number, before), frame
+    if begin is not None and (end := end_of(stream)) > now + SHORT + 2 / rate:
+        raise ValueError(f"the frames from here to {end:.3f} s are missing")
+
+
+def end_of(stream: "VideoStream") -> float:
+    """Where Matroska says that these pictures end, in seconds; 0 where it does not.
+
+    Its reader goes from damaged bytes to the next that it understands, or to the end, without a word.
+    """
+    found = LASTS.fullmatch(stream.metadata.get("DURATION", ""))
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else 0.0
 
 
 def pixels_of(frame: "VideoFrame") -> NDArray[np.uint8]:

@@ -52,6 +52,12 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         folder = runfolder.RunFolder.create(asked.out, "eval").path
         written = results.write_evaluation(folder, evaluation)
         print(*(f"wrote {plain(path)}" for path in written), sep="\n", file=sys.stderr)
+        print(
+            *(f"note: {plain(note)}\n" for note in results.picture_notes(model.classes)),
+            sep="",
+            end="",
+            file=sys.stderr,
+        )
     except ResourceError as error:
         if asked.out is not None:
             raise

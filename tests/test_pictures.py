@@ -10,7 +10,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.ft2font import FT2Font
 from PIL import Image
 from samples import picture
@@ -192,8 +192,8 @@ def test_names_in_any_script_are_drawn(tmp_path: Path, classes: int, caplog: pyt
     names = [*SCRIPTS, *(f"{name} {i}" for i in range(13, classes, 13) for name in SCRIPTS)]
     labels, families = labelled(names)
     assert not [label for label in labels if label.startswith("#")]
-    files = [findfont(family) for family in families]
-    drawn = set().union(*(FT2Font(file).get_charmap() for file in files))
+    files = [findfont(FontProperties(family=[family])) for family in families]
+    drawn = set().union(*(FT2Font(file.path, face_index=file.face_index).get_charmap() for file in files))
     assert {ord(c) for label in labels for c in label} <= drawn
     confusion_picture(tmp_path / "a.png", confused(classes), names)
     assert caplog.records == []

@@ -19,7 +19,7 @@ ROOMS = """
     errors files dice spans
     spec zoo plan cost describe aliases run runfile recipes
     init model smoothing
-    data.headers data.decode data.video data.preprocess data.parts
+    data.headers data.decode data.containers data.video data.preprocess data.parts
     data.regular data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits data.sources
     data.split data.survey

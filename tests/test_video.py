@@ -382,6 +382,8 @@ def test_a_folder_is_a_clip_when_asked(predict: Callable[..., Result], tmp_path:
         ("green", 6, 11),
     ]
     refused(predict(tmp_path / "frames", "--frames", "--every", "1s"), 2, "have no time")
+    (film,) = predict(tmp_path / "frames", "--frames", "--every", "5", "--json").document
+    assert [row["frame"] for row in film["frames"]] == [0, 5, 10]
     (tmp_path / "frames" / "4.png").write_bytes(b"broken")
     done = predict(tmp_path / "frames", "--frames", "--json")
     assert (done.code, len(done.document[0]["frames"])) == (3, 4)
@@ -491,6 +493,7 @@ BROKEN: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "a hundred bytes of avi": ("avi", lambda data: data[:100], "ends too early"),
     "zeros in mp4": ("mp4", lambda data: zeroed(data, 0.3, 0.6), "damaged"),
     "zeros in webm": ("webm", lambda data: zeroed(data, 0.4, 0.5), "missing|damaged"),
+    "zeros in mkv": ("mkv", lambda data: zeroed(data, 0.4, 0.5), "damaged after .* could not be decoded whole"),
     "zeros in mov": ("mov", lambda data: zeroed(data, 0.3, 0.6), "damaged"),
     "zeros where the index is": ("mp4", lambda data: zeroed(data, 0.97, 1), "damaged|no |unknown way"),
     "zeros throughout": ("mp4", lambda data: bytes(len(data)), "not a video of a known kind"),
@@ -500,6 +503,7 @@ BROKEN: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
     "a list of files": ("mkv", lambda _: b"ffconcat version 1.0\nfile 'other.mp4'\n", "text file, not a video"),
     "an address of a camera": ("mp4", lambda _: b"v=0\nc=IN IP4 127.0.0.1\nm=video 5 RTP/AVP 96\n", "text file"),
     "a playlist behind a box": ("mp4", lambda _: b"\0\0\0\x10ftypisom\0\0\0\0#EXTM3U\nhttp://a/a.ts\n", "damaged"),
+    "a box without end": ("mp4", lambda _: b"\0\0\0\x01mdat" + b"\xff" * 80, "ends too early"),
     "a picture": ("mp4", lambda _: b"\x89PNG\r\n\x1a\n" + bytes(90), "PNG picture, not a video"),
     "an archive": ("mkv", lambda _: b"PK\x03\x04" + bytes(90), "not a video of a known kind"),
     "another kind of video": ("avi", lambda _: b"FLV\x01\x05\0\0\0\x09" + bytes(90), "not a video of a known kind"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnetkit.api import load as load
     from resnetkit.api import train as train
+    from resnetkit.clips import watch as watch
     from resnetkit.errors import DataError as DataError
     from resnetkit.errors import DivergedError as DivergedError
     from resnetkit.errors import KitError as KitError
@@ -45,6 +46,7 @@ HOMES = {
     "list_models": "weights",
     "load": "api",
     "train": "api",
+    "watch": "clips",
 }
 
 

@@ -61,8 +61,10 @@ ALIASES = {
     "resume": "continue",
     "run": "config cfg c",
     "top": "topk top-k k",
-    "path": "source input image images img infer-imgs file files",
+    "path": "source input image images img infer-imgs file files video videos",
     "split": "subset",
+    "every": "vid-stride frame-stride frame-interval stride skip-frames",
+    "smooth": "window smoothing-window",
     "json": "format",
     "src": "source input checkpoint weights pretrained",
 }

@@ -125,6 +125,12 @@ class Classifier:
             else:
                 yield Prediction(name, next(answers), task=self.card.task)
 
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Of each class, for pictures as the preprocessing leaves them: (n, h, w, c) to (n, classes)."""
+        logits = forward(self.model, images, self.card.preprocess, self.machine)
+        self._refuse_overflow(logits)
+        return metrics.softmax(logits, self.card.temperature)
+
     def evaluate(
         self,
         data: str | os.PathLike[str],

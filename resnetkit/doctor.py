@@ -11,7 +11,11 @@ import resnetkit
 from resnetkit.errors import plain
 
 CORE = ("torch", "numpy", "pillow", "safetensors", "rich", "scikit-learn", "scipy", "matplotlib", "filelock")
-EXTRAS = {"data": ("pyarrow",)}  # what pip calls them: resnetkit[data]
+EXTRAS = {
+    "data": ("pyarrow",),
+    "video": ("av",),
+    "fonts": ("noto-cjk-sans-otc", "manimgx-fonts"),
+}  # what pip calls them: resnetkit[data]
 
 
 def examine() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plai
 from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
 from resnetkit.report import tables
-from resnetkit.report.results import write_curves, write_evaluation
+from resnetkit.report.results import picture_notes, write_curves, write_evaluation
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
 from resnetkit.tasks import TASKS
@@ -155,6 +155,7 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
         folder.status(status, step=state.step, **known)
         folder.journal(status, step=state.step, **known)
         raise
+    yield from (Note(text) for text in picture_notes(job.settings.classes))
     folder.status("done", step=state.step, exit_code=0)
     folder.journal("done", step=state.step, seconds=time.monotonic() - began)
     yield Done(folder.path, metrics, time.monotonic() - began)

@@ -338,7 +338,7 @@ STRANGERS: list[tuple[bytes, str, str]] = [
     (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is a PostScript drawing", "convert it to JPEG or PNG"),
     (b"\0\0\0\x18ftypheic\0\0\0\0", "is a HEIC picture", "convert it to JPEG or PNG"),
     (b"\0\0\0\x18ftypavif\0\0\0\0", "is an AVIF picture", "convert it to JPEG or PNG"),
-    (b"\0\0\0\x18ftypisom\0\0\0\0", "is a film", "save the frames"),
+    (b"\0\0\0\x18ftypisom\0\0\0\0", "is a video", "save the frames"),
     (encoded(COLOUR, "JPEG2000"), "is a JPEG 2000 picture", "convert it to JPEG or PNG"),
     (b"8BPS\0\1", "is a Photoshop document", "convert it to JPEG or PNG"),
     (b"PK\x03\x04\x14\0", "is an archive", "unpack"),

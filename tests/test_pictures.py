@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,25 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
 from PIL import Image
+from samples import picture
 
 from resnetkit.metrics import Counts
-from resnetkit.report import pictures
-from resnetkit.report.pictures import best_row, confusion_picture, curves_picture, labelled, round_step, shaded
+from resnetkit.report import fonts, pictures
+from resnetkit.report.fonts import Face, labelled
+from resnetkit.report.pictures import (
+    best_row,
+    confusion_picture,
+    curves_picture,
+    round_step,
+    shaded,
+    sweep_picture,
+)
 from resnetkit.report.tables import Cell
+from resnetkit.run import Run
+from resnetkit.training import Note, training
 
 
 def confused(classes: int, each: int = 40) -> Counts:
@@ -47,33 +59,34 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 @pytest.fixture
 def no_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with nothing but matplotlib's own font."""
-    monkeypatch.setattr(pictures, "installed", lambda: iter(()))
+    monkeypatch.setattr(fonts, "installed", lambda: iter(()))
 
 
-@pytest.fixture
-def one_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with a font for one Chinese letter, drawn as a full square."""
+def square_font(path: Path, letters: str, empty: str = "") -> Face:
+    """A font that draws each of these letters as a full square, and lists others for which it has nothing to draw."""
     pen = TTGlyphPen(None)
     for move, point in (("moveTo", (0, 0)), ("lineTo", (0, 800)), ("lineTo", (800, 800)), ("lineTo", (800, 0))):
         getattr(pen, move)(point)
     pen.closePath()
     square, blank = pen.glyph(), TTGlyphPen(None).glyph()
     font = FontBuilder(1000, isTTF=True)
-    font.setupGlyphOrder([".notdef", "cat"])
-    font.setupCharacterMap({ord("\u732b"): "cat"})
-    font.setupGlyf({".notdef": blank, "cat": square})
-    font.setupHorizontalMetrics({".notdef": (1000, 0), "cat": (1000, 0)})
+    font.setupGlyphOrder([".notdef", "square", "empty"])
+    font.setupCharacterMap({**{ord(c): "square" for c in letters}, **{ord(c): "empty" for c in empty}})
+    font.setupGlyf({".notdef": blank, "square": square, "empty": blank})
+    font.setupHorizontalMetrics(dict.fromkeys((".notdef", "square", "empty"), (1000, 0)))
     font.setupHorizontalHeader(ascent=800, descent=-200)
-    font.setupNameTable({"familyName": "One Cat", "styleName": "Regular"})
+    font.setupNameTable({"familyName": path.stem, "styleName": "Regular"})
     font.setupOS2()
     font.setupPost()
-    font.save(tmp_path / "cat.ttf")
+    font.save(path)
+    return Face(str(path))
 
-    def installed() -> Iterator[str]:
-        yield str(tmp_path / "broken.ttf")
-        yield str(tmp_path / "cat.ttf")
 
-    monkeypatch.setattr(pictures, "installed", installed)
+@pytest.fixture
+def one_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a font for one Chinese letter, and one that cannot be read."""
+    faces = [Face(str(tmp_path / "broken.ttf")), square_font(tmp_path / "cat.ttf", "\u732b")]
+    monkeypatch.setattr(fonts, "installed", lambda: iter(faces))
 
 
 @pytest.mark.parametrize("classes", [2, 10, 31, 100, 1000])
@@ -162,11 +175,85 @@ def test_with_a_font_a_class_has_its_name(tmp_path: Path, caplog: pytest.LogCapt
     assert solid[:, :100].any(), "the square that stands for the letter is not left of the matrix"
 
 
+# As people name their classes: simplified and traditional Chinese, Japanese, Korean, Arabic, Persian with a joiner,
+# Hebrew, Hindi, Thai, Tamil, Cyrillic, emoji that are joined and chosen.
+SCRIPTS = {
+    "\u732b": True, "\u7e41\u9ad4\u4e2d\u6587": True, "\u65e5\u672c\u8a9e\u306e\u306d\u3053": True,
+    "\ud55c\uad6d\uc5b4": True, "\u0642\u0637\u0629": False, "\u0645\u06cc\u200c\u0634\u0648\u062f": False,
+    "\u05d7\u05ea\u05d5\u05dc": False, "\u092c\u093f\u0932\u094d\u0932\u0940": True, "\u0e41\u0e21\u0e27": True,
+    "\u0ba4\u0bae\u0bbf\u0bb4\u0bcd": True, "\u043a\u043e\u0448\u043a\u0430": True,
+    "\U0001f431": True, "\U0001f469\u200d\U0001f692\u2764\ufe0f": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("classes", [13, 39, 195])
+def test_names_in_any_script_are_drawn(tmp_path: Path, classes: int, caplog: pytest.LogCaptureFixture) -> None:
+    """With the extra fonts every letter has a glyph; matplotlib warns of one that has none, which is an error here."""
+    names = [*SCRIPTS, *(f"{name} {i}" for i in range(13, classes, 13) for name in SCRIPTS)]
+    labels, families = labelled(names)
+    assert not [label for label in labels if label.startswith("#")]
+    files = [findfont(FontProperties(family=[family])) for family in families]
+    drawn = set().union(*(FT2Font(file.path, face_index=file.face_index).get_charmap() for file in files))
+    assert {ord(c) for label in labels for c in label} <= drawn
+    confusion_picture(tmp_path / "a.png", confused(classes), names)
+    assert caplog.records == []
+    assert fonts.note(names) == []
+
+
+def test_names_read_from_the_right_keep_arrows_and_numbers_in_place() -> None:
+    for name, forward in SCRIPTS.items():
+        (label,), _ = labelled([name])
+        assert (label[0] == label[-1] == fonts.APART) == (not forward)
+        assert label.strip(fonts.APART) == name.replace("\ufe0f", "")
+
+
+@pytest.mark.usefixtures("no_fonts")
+def test_what_would_bring_the_letters_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fonts.note(["ant", "#1", "b\u00e9", "\u0642\u0637\u0629"]) == []  # matplotlib's own font has these
+    assert fonts.note(["\u732b", "dog", "\u72d7"])[0].startswith("2 of 3 classes are numbers in the pictures")
+    assert "install a font" in fonts.note(["\u732b"])[0]
+    monkeypatch.setattr(fonts, "EXTRA", ("no_such_package",))
+    assert 'pip install "resnetkit[fonts]"' in fonts.note(["\u732b"])[0]
+    assert list(fonts.packaged()) == []
+
+
+@pytest.mark.usefixtures("no_fonts")
+def test_a_run_says_what_would_bring_the_letters(tmp_path: Path) -> None:
+    for name, colour in (("\u732b", 20), ("dog", 220)):
+        for i in range(8):
+            picture(tmp_path / "data" / name / f"{i}.png", (colour, i, 0))
+    run = Run(data=str(tmp_path / "data"), model="resnet20", size=8, steps=1, batch=4, out=str(tmp_path / "run"))
+    notes = [event.text for event in training(run) if isinstance(event, Note)]
+    assert notes[-1].startswith("1 of 2 classes are numbers in the pictures")
+
+
+def test_one_font_for_all_is_better_than_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, both = square_font(tmp_path / "a.ttf", "\u732b"), square_font(tmp_path / "b.ttf", "\u732b\u72d7")
+    other = square_font(tmp_path / "c.ttf", "\u9e1f")
+    monkeypatch.setattr(fonts, "installed", lambda: iter([first, other, both]))
+    assert fonts.fonts(set("\u732b\u72d7")) == (["DejaVu Sans", fonts.family_of(both)], set())
+    families, missing = fonts.fonts(set("\u732b\u72d7\u9e1f\u9c7c"))
+    assert families == ["DejaVu Sans", fonts.family_of(both), fonts.family_of(other)]
+    assert missing == {"\u9c7c"}
+
+
+def test_a_letter_without_an_outline_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    face = square_font(tmp_path / "a.ttf", "\u732b", empty="\u72d7")
+    monkeypatch.setattr(fonts, "installed", lambda: iter([face]))
+    assert labelled(["\u732b", "\u72d7"])[0] == ["\u732b", "#1"]
+
+
+def test_words_of_a_sweep_are_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
+    words = ["$x_1$", "\u732b", "\u0e41\u0e21\u0e27"]
+    sweep_picture(tmp_path / "a.png", ["data"], [({"data": word}, 0.5) for word in words])
+    assert sorted(text.get_text() for text in drawn[0].axes[0].get_xticklabels()) == sorted(words)
+
+
 def test_the_fonts_of_this_machine_can_be_read() -> None:
-    files = list(pictures.installed())
-    assert files
-    assert not [file for file in files if "lastresort" in file.lower()]
-    assert any("a" in pictures.letters_of(file) for file in files)
+    faces = list(fonts.installed())
+    assert faces
+    assert not [face for face in faces if "lastresort" in face.file.lower()]
+    assert any("a" in fonts.letters_of(face) for face in faces)
 
 
 def test_pyplot_is_never_loaded(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ ROOT = Path(resnetkit.__file__).parent
 
 # The reading order. A new file is a new name here.
 ROOMS = """
-    errors files dice tasks
+    errors files dice tasks spans
     spec zoo plan cost describe aliases run runfile recipes
-    init model
-    data.headers data.decode data.preprocess data.parts data.labels
+    init model smoothing
+    data.headers data.decode data.containers data.video data.preprocess data.parts data.labels
     data.regular data.tar data.archives data.download data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits
     data.flowers data.known data.cache data.sources
@@ -28,8 +28,8 @@ ROOMS = """
     metrics modelfile foreign weights assumptions resolve
     engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
     engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
-    evaluation tagging measuring examined report.tables report.pictures report.scatter report.results
-    runfolder sweep classifier job forecast training trials report.progress
+    evaluation tagging measuring examined report.tables report.fonts report.pictures report.scatter report.results
+    runfolder sweep classifier clips report.clips job forecast training trials report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.table cli
 """.split()
@@ -47,21 +47,24 @@ LATE = {
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.flowers": {"scipy"},  # which reads the labels of that one data set
     "data.parquet": {"pyarrow"},  # an extra
+    "data.video": {"av"},  # an extra
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
     "report.results": {
+        "resnetkit.report.fonts",
         "resnetkit.report.pictures",
         "resnetkit.report.scatter",
     },  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files tasks spec zoo plan cost describe aliases run runfile recipes flags arguments cli".split()
+PURE = "errors files tasks spans spec zoo plan cost describe aliases run runfile recipes flags arguments cli".split()
 PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,
     "dice",
+    "smoothing",
     *(room for room in ROOMS if room.startswith("data.")),
     "modelfile",
     "metrics",

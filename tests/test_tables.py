@@ -1,6 +1,7 @@
 """Tables line up for every script, and CSV survives every name."""
 
 import csv
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -145,3 +146,10 @@ def test_results_csv(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         write_epochs(path, [{"epoch": 1, "val_loss": 0.5}, {"epoch": 2}])
     assert path.read_text() == "epoch,val_loss\n1,0.5\n2,0.25\n"
+
+
+def test_a_mark_is_not_cut_from_its_letter() -> None:
+    name = "a" * 30 + "\u0e19\u0e49" * 12
+    for widest in range(10, 40):
+        end = cut(name, widest).rpartition("...")[2]
+        assert not end or unicodedata.category(end[0])[0] != "M"

@@ -10,6 +10,8 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +83,7 @@ STRANGERS = [
     (rb"%!PS|\xc5\xd0\xd3\xc6", "is a PostScript drawing, not a picture", CONVERT),
     (rb".{4}ftyp(avif|avis)", "is an AVIF picture, which is not read", CONVERT),
     (rb".{4}ftyp(hei|hev|mif1|msf1)", "is a HEIC picture, which is not read", CONVERT),
-    (rb".{4}ftyp", "is a film, not a picture", "save the frames you want as JPEG or PNG"),
+    (rb".{4}ftyp", "is a video, not a picture", "save the frames you want as JPEG or PNG"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "is a JPEG 2000 picture, which is not read", CONVERT),
     (rb"\0\0\0\x0cJXL |\xff\x0a", "is a JPEG XL picture, which is not read", CONVERT),
     (rb"8BPS", "is a Photoshop document, which is not read", CONVERT),
@@ -133,28 +135,34 @@ def decode(source: Path | bytes, name: str, *, channels: int | None = None, max_
 
 def read_file(path: Path, name: str) -> bytes:
     """The bytes of a regular file, or of one a link leads to; nothing else is ever opened. Raises DataError."""
+    try:
+        with opened(path, name, "picture") as (file, size):
+            start = file.read(4096)
+            kind_of(start)  # before a large file that is no picture is read whole
+            if size > MAX_BYTES:
+                raise UnreadableError(f"has {size:,} bytes, more than the limit of {MAX_BYTES:,}", "make it smaller")
+            return start + file.readall()
+    except UnreadableError as error:
+        raise DataError(f"{plain(name)} {error.what}", error.fix) from None
+
+
+@contextmanager
+def opened(path: Path, name: str, wanted: str) -> Iterator[tuple[io.FileIO, int]]:
+    """A regular file, open, and its size; raises DataError where it is not to be had or reading it fails."""
     shown = plain(name)
     try:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
             mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            raise UnreadableError(f"is {kind_of_file(mode)}, not a picture", "name pictures only")
+        refuse_irregular(mode, shown, wanted)
         # Should it become a pipe between the look and the opening, not to block is what saves us.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         with open(os.open(path, flags), "rb", buffering=0) as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise UnreadableError(f"is {kind_of_file(found.st_mode)}, not a picture", "name pictures only")
-            start = file.read(4096)
-            kind_of(start)  # before a large file that is no picture is read whole
-            if found.st_size > MAX_BYTES:
-                raise UnreadableError(
-                    f"has {found.st_size:,} bytes, more than the limit of {MAX_BYTES:,}", "make it smaller"
-                )
-            return start + file.readall()
-    except UnreadableError as error:
-        raise DataError(f"{shown} {error.what}", error.fix) from None
+            refuse_irregular(found.st_mode, shown, wanted)
+            yield file, found.st_size
+    except DataError:
+        raise
     except PermissionError as error:
         raise DataError(f"{shown} may not be read: permission denied", "give yourself the right to read it") from error
     except FileNotFoundError as error:
@@ -162,6 +170,11 @@ def read_file(path: Path, name: str) -> bytes:
         raise DataError(f"{shown} {what}", "give a file that exists") from error
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise DataError(f"{shown} could not be read: {reason(error)}", REPLACE) from error
+
+
+def refuse_irregular(mode: int, shown: str, wanted: str) -> None:
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{shown} is {kind_of_file(mode)}, not a {wanted}", f"name {wanted}s only")
 
 
 def kind_of_file(mode: int) -> str:

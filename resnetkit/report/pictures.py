@@ -1,8 +1,7 @@
 """Figures as pictures: what is taken for what, and how a run went."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf, isfinite, nan
 from pathlib import Path
 
@@ -10,16 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontEntry, findSystemFonts, fontManager
-from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from resnetkit.errors import plain
 from resnetkit.files import write_bytes
 from resnetkit.metrics import Counts
-from resnetkit.report.tables import Cell, cut
+from resnetkit.report.fonts import labelled
+from resnetkit.report.tables import Cell
 from resnetkit.tasks import JUDGES, TASKS, Task
 
 INK, FAINT, BLUE, ORANGE = "#1f2328", "#7d8590", "#0b62a8", "#c4570b"
@@ -32,14 +29,6 @@ NAMED = 150  # up to so many classes each row says its name
 CELLS = 250  # of a row; with more classes neighbours share one, or single mistakes would be too small to see
 DRAWN = 1250  # pixels of the matrix where its rows say no names
 PAIRS = 25  # of the classes most often taken for one another, listed where cells say no counts
-
-BLANK = ("lastresort", "adobeblank", "adobenotdef")  # fonts that answer every letter with a box or with nothing
-# Fonts with Chinese letters, the better first, on Linux, Windows and macOS. All others are tried after them.
-CHINESE = (
-    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "Noto Sans CJK JP",
-    "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback", "Microsoft YaHei", "SimHei", "SimSun",
-    "PingFang SC", "Hiragino Sans GB", "Heiti SC", "STHeiti", "Arial Unicode MS",
-)  # fmt: skip
 
 
 def confusion_picture(path: Path, confusion: Counts, names: Sequence[str]) -> None:
@@ -236,62 +225,6 @@ def tidy(axes: Axes, epochs: Sequence[float]) -> None:
     axes.tick_params(color=FAINT, labelcolor=INK, labelsize=9)
 
 
-def labelled(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What to write for each class, its number where no font has its letters; and the fonts to write with."""
-    shown = [cut(plain(name), 28) for name in names]
-    families, missing = fonts(set("".join(shown)))
-    return [f"#{i}" if missing & set(name) else name for i, name in enumerate(shown)], families
-
-
-def fonts(letters: set[str]) -> tuple[list[str], set[str]]:
-    """Families that hold the letters between them, and the letters that none of them holds."""
-    families, missing = ["DejaVu Sans"], letters - letters_of(fontManager.findfont("DejaVu Sans"))
-    for file in installed():
-        if not missing:
-            break
-        if held := missing & letters_of(file):
-            families.append(family_of(file))
-            missing = missing - held
-    return families, missing
-
-
-def installed() -> Iterator[str]:
-    """Font files of this machine, those made for Chinese first; last the ones that came after matplotlib's list."""
-    listed = {font.fname: (font.name, str(font.weight) in ("400", "normal")) for font in fontManager.ttflist}
-    later = {file: described(file) for file in set(findSystemFonts()) - listed.keys()}
-    for faces in (listed, later):
-        rank = {file: CHINESE.index(name) if name in CHINESE else len(CHINESE) for file, (name, _) in faces.items()}
-        drawing = [file for file, (name, _) in faces.items() if not name.lower().replace(" ", "").startswith(BLANK)]
-        yield from sorted(drawing, key=lambda file: (rank[file], not faces[file][1], file))
-
-
-def described(file: str) -> tuple[str, bool]:
-    """The family of a font file, and whether it is of the plain sort."""
-    try:
-        font = FT2Font(file)
-    except (OSError, RuntimeError):
-        return "", False
-    return font.family_name, font.style_name in ("Regular", "Book")
-
-
-@cache
-def letters_of(file: str) -> frozenset[str]:
-    """The letters a font file can draw at every size; none, if it cannot be read."""
-    try:
-        font = FT2Font(file)
-    except (OSError, RuntimeError):
-        return frozenset()
-    return frozenset(map(chr, font.get_charmap())) if font.scalable else frozenset()
-
-
-@cache
-def family_of(file: str) -> str:
-    """A family of this very file: looked up by its own name it might be another weight or not in the list yet."""
-    family = f"resnetkit {file}"
-    fontManager.ttflist.append(FontEntry(fname=file, name=family, style="normal", weight=400, size="scalable"))
-    return family
-
-
 def literal(text: Text, families: Iterable[str], size: float) -> None:
     """Write a name as it stands: a dollar sign starts no formula."""
     text.set_parse_math(False)
@@ -317,7 +250,10 @@ def sweep_picture(path: Path, names: Sequence[str], points: Sequence[tuple[Mappi
         if len(numbers) < len(values):
             words = sorted({str(v) for v in values})
             numbers = [float(words.index(str(v))) for v in values]
-            axes.set_xticks(range(len(words)), [cut(plain(word), 20) for word in words])
+            labels, families = labelled(words, 20)
+            axes.set_xticks(range(len(words)), labels)
+            for text in axes.get_xticklabels():
+                literal(text, families, 10)
             axes.set_xlim(-0.5, len(words) - 0.5)
         elif min(numbers) > 0 and max(numbers) / min(numbers) >= 8:
             axes.set_xscale("log")

@@ -77,6 +77,13 @@ def write_curves(folder: Path, epochs: Sequence[Mapping[str, float]]) -> None:
     pictures.curves_picture(folder / "curves.png", epochs)
 
 
+def picture_notes(classes: Sequence[str]) -> list[str]:
+    """What to say of the pictures beside them."""
+    from resnetkit.report import fonts
+
+    return fonts.note(classes)
+
+
 def picture_rows(evaluation: Evaluation) -> list[tables.PictureRow]:
     """A row for each picture of the part, in its order, unreadable ones among them."""
     answers, classes = evaluation.answers, evaluation.classes

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from resnetkit.metrics import NumberRow, Shares
-from resnetkit.report.pictures import BLUE, DPI, FAINT, INK, labelled, literal, save
+from resnetkit.report.fonts import labelled
+from resnetkit.report.pictures import BLUE, DPI, FAINT, INK, literal, save
 
 PANELS = 12  # at most; of more numbers the first are drawn
 

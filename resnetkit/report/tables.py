@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -89,7 +90,10 @@ def cut(text: str, widest: int) -> str:
     if cell_len(text) <= widest:
         return text
     tail = (widest - 3) // 2
-    return set_cell_size(text, widest - 3 - tail).rstrip() + "..." + set_cell_size(text[::-1], tail)[::-1].lstrip()
+    end = set_cell_size(text[::-1], tail)[::-1].lstrip()
+    while end and unicodedata.category(end[0]).startswith("M"):  # it belongs to a letter that is not there
+        end = end[1:]
+    return set_cell_size(text, widest - 3 - tail).rstrip() + "..." + end
 
 
 def write_rows(path: Path, rows: Sequence[ClassRow | TagRow | NumberRow], *total: ClassRow | TagRow) -> None:

@@ -1,14 +1,17 @@
 """resnet eval and resnet predict: what a model says of pictures, with and without labels."""
 
 import csv
+import os
 import sys
 from argparse import Namespace
-from typing import TextIO
+from collections.abc import Sequence
+from typing import Any, TextIO
 
 from resnetkit.arguments import lines_of, one_of, whole
 from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.flags import Parser, given, value_of
 from resnetkit.run import Run
+from resnetkit.spans import span
 from resnetkit.verbs.verb import UNREADABLE, say
 
 ASKED = ("image_column", "label_column", "part_column", "task", "separator")  # of what a list's columns hold
@@ -51,6 +54,12 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         folder = runfolder.RunFolder.create(asked.out, "eval").path
         written = results.write_evaluation(folder, evaluation)
         print(*(f"wrote {plain(path)}" for path in written), sep="\n", file=sys.stderr)
+        print(
+            *(f"note: {plain(note)}\n" for note in results.picture_notes(model.classes)),
+            sep="",
+            end="",
+            file=sys.stderr,
+        )
     except ResourceError as error:
         if asked.out is not None:
             raise
@@ -75,13 +84,18 @@ def machine_asked(asked: Namespace) -> tuple[dict[str, str], int | None]:
 def predict_flags(parser: Parser) -> None:
     parser.word("model", "a model file, or the folder of a run")
     parser.word(
-        "path", "pictures, folders, quoted patterns such as 'photos/*.jpg', or - for one picture on stdin", "any"
+        "path",
+        "pictures, videos, folders, quoted patterns such as 'photos/*.jpg', or - for one picture on stdin",
+        "any",
     )
     parser.flag("top", "how many classes to name for each picture [5; of tags those that are likely]", "K")
     parser.flag("from", "take more paths from a file with one a line", "LIST")
+    parser.flag("frames", "take each folder as one clip, its pictures as frames in natural order")
+    parser.flag("every", "of a clip answer each Nth frame, or one in so many seconds: 5 or 0.5s [1]", "SPAN")
+    parser.flag("smooth", "average a clip's answers over so many frames or seconds [1s; 25 for a folder]", "SPAN")
     answer_flags(parser)
     parser.flag("json", "print one JSON document, and nothing else on stdout")
-    parser.flag("csv", "print one row a picture, with commas")
+    parser.flag("csv", "print one row a picture or frame, with commas")
 
 
 def predict(asked: Namespace, out: TextIO) -> int:
@@ -96,35 +110,51 @@ def predict(asked: Namespace, out: TextIO) -> int:
         raise UsageError("- stands there twice, and stdin holds one picture", "write - once")
     machine, workers = machine_asked(asked)
 
-    from resnetkit import api
+    from resnetkit import api, clips
+    from resnetkit.report import clips as said
     from resnetkit.report import tables
 
+    inputs = list(clips.told_apart(paths, asked.frames))
+    refuse_idle_clips(asked, inputs)
     model = api.load(asked.model, **machine)
-    if "-" in paths:
-        paths[paths.index("-")] = sys.stdin.buffer.read(LARGEST_STDIN)
-    predictions = model.predictions(paths, top=top, workers=workers)
+    inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
+    if asked.csv and model.card.task == "tags":
+        if top is not None:
+            raise UsageError("--top would have no effect: with --csv every tag has a column", "leave it out")
+        top = len(model.classes)
+    answers = clips.answers(model, inputs, every=asked.every or 1, smooth=asked.smooth, top=top, workers=workers)
     unreadable = 0
     if asked.json:
-        rows = list(predictions)
-        unreadable = sum(row.error is not None for row in rows)
-        say(out, [row.as_dict() for row in rows])
+        found = list(said.documents(answers))
+        unreadable = sum("error" in one for one in found)
+        say(out, found)
     elif asked.csv:
+        where = ["frame", "seconds"] if any(clip for clip, _ in inputs) else []
         writer = csv.writer(out, lineterminator="\n")
-        if model.card.task == "classes":
-            width = min(top or 5, len(model.classes))
-            names = [f"{name}_{k}" for k in range(1, width + 1) for name in ("class", "probability")]
-        else:  # a column a tag or number
-            names, predictions = [*model.classes], model.predictions(paths, top=len(model.classes), workers=workers)
-        writer.writerow(map(tables.spell, ["path", *names, "error"]))
-        for row in predictions:
-            unreadable += row.error is not None
-            found = dict(row.top)
-            cells = [c for pair in row.top for c in pair] if row.task == "classes" else [found.get(n) for n in names]
-            writer.writerow(map(tables.spell, [row.path, *(cells or [None] * len(names)), row.error]))
+        writer.writerow(map(tables.spell, ["path", *where, *said.header(model.card, top), "error"]))
+        for path, answer in answers:
+            if isinstance(answer, clips.Summary):  # a table has one kind of row
+                continue
+            error = said.error_of(answer)
+            unreadable += error is not None
+            cells = said.cells(answer, model.card, top)
+            writer.writerow(map(tables.spell, [path, *said.place_of(answer)[: len(where)], *cells, error]))
     else:
-        for row in predictions:
-            unreadable += row.error is not None
-            shown = ".6g" if row.task == "numbers" else ".2%"
-            answer = [f"{plain(name)} {value:{shown}}" for name, value in row.top] or ["no tag"]
-            say(out, "  ".join([plain(row.path), *(answer if row.error is None else [f"error: {plain(row.error)}"])]))
+        for path, answer in answers:
+            unreadable += said.error_of(answer) is not None
+            for line in said.lines(answer):
+                say(out, "  ".join([plain(path), *line]))
     return UNREADABLE if unreadable else 0
+
+
+def refuse_idle_clips(asked: Namespace, inputs: Sequence[tuple[bool, Any]]) -> None:
+    """Flags for clips, where they could change nothing or cannot be meant."""
+    clips = [item for clip, item in inputs if clip]
+    if asked.frames and not any(os.path.isdir(item) for item in clips):
+        raise UsageError("--frames takes folders as clips, and no folder is given", "name a folder of frames")
+    for flag, text, least in (("--every", asked.every, 1e-3), ("--smooth", asked.smooth, 0)):
+        if text is not None and not clips:
+            fix = "leave it out, or take a folder as one clip with --frames"
+            raise UsageError(f"{flag} is of videos and folders of frames, and none is given", fix)
+        if text is not None:
+            span(text, flag, folder=asked.frames, least=least)

@@ -23,7 +23,9 @@ VERBS = {
     "eval": Verb(
         "MODEL DATA [--split PART] [--out DIR] [--json]", "measure a model on labelled pictures", eval_flags, evaluate
     ),
-    "predict": Verb("MODEL PATH... [--top K] [--json]", "name the classes of pictures", predict_flags, predict),
+    "predict": Verb(
+        "MODEL PATH... [--top K] [--json]", "name the classes of pictures and videos", predict_flags, predict
+    ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
     ),

@@ -21,7 +21,8 @@ ROOMS = """
     init model
     data.headers data.decode data.preprocess data.parts
     data.regular data.arrays data.pickles
-    data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits data.sources
+    data.folders data.imagenet data.lists data.idx data.parquet data.hub data.npz data.cifar data.digits
+    data.members data.shards data.tars data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     modelfile foreign weights assumptions
@@ -46,6 +47,7 @@ LATE = {
     "verbs.networks": {"resnetkit"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.parquet": {"pyarrow"},  # an extra
+    "data.hub": {"huggingface_hub"},  # likewise
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
@@ -158,7 +160,7 @@ def test_rooms_of_the_standard_library(room: str) -> None:
 
 @pytest.mark.parametrize("room", NO_TORCH)
 def test_rooms_without_torch(room: str) -> None:
-    assert not reach(room) & {"torch", "matplotlib", "sklearn", "pyarrow", "rich"}
+    assert not reach(room) & {"torch", "matplotlib", "sklearn", "pyarrow", "rich", "huggingface_hub"}
 
 
 def test_answering_loads_nothing_that_draws() -> None:

@@ -56,6 +56,10 @@ class Columns:
     group: str | None = None
     must: bool = True  # whether a list without a column of that name is refused; else it counts as left open
 
+    def asked(self) -> set[str]:
+        """The settings that say something."""
+        return {f"{name}_column" for name in ("image", "label", "part", "group") if getattr(self, name) is not None}
+
     def within(self, header: list[str]) -> "Columns":
         """The columns that can be asked of this list."""
         if self.must:

@@ -13,7 +13,7 @@ from resnetkit.data.decode import Picture
 from resnetkit.errors import DataError, nearest, plain, some
 
 PartName = Literal["train", "val", "test", "all"]
-Kind = Literal["folder", "list", "idx", "parquet", "npz", "cifar", "digits"]
+Kind = Literal["folder", "list", "idx", "parquet", "npz", "cifar", "tars", "digits"]
 ORDER: tuple[PartName, ...] = ("train", "val", "test", "all")
 PART_NAMES: dict[str, PartName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 WNID = re.compile(r"n\d{8}( |$)")
@@ -42,6 +42,7 @@ class Source:
     arrays: bool  # bare arrays, with no file format around them
     notes: list[str] = field(default_factory=list)
     channels: int = 3  # 1 for arrays of grey pictures
+    columns: tuple[str, ...] = ()  # settings that say which column holds what, where it is no list
 
 
 def subset(part: Part, index: NDArray[np.int64]) -> Part:

@@ -35,6 +35,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     machine, workers = machine_asked(asked)
 
     from resnetkit import api, runfolder
+    from resnetkit.data import hub
     from resnetkit.data.lists import Columns
     from resnetkit.report import progress, results, tables
 
@@ -42,6 +43,8 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     model, watch = api.load(asked.model, **machine), progress.counting("evaluated")
     named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in COLUMNS}
     columns = Columns(**named) if named else None
+    if text := hub.announce(asked.data):
+        print(f"note: {plain(text)}", file=sys.stderr)
     evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch)
     for note in evaluation.notes:
         print(f"note: {plain(note)}", file=sys.stderr)

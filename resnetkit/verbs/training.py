@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 def train_flags(parser: Parser) -> None:
-    parser.word("data", "a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or digits", "maybe")
+    parser.word(
+        "data",
+        "a folder of class folders, a CSV list, files (IDX, parquet, npz, CIFAR, tar), hf:OWNER/NAME, or digits",
+        "maybe",
+    )
     parser.settings(name for name in HINTS if name != "data")
     parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")
     parser.flag("run", "take the settings from a run.json, all but --out; other flags override it", "FILE")
@@ -36,9 +40,12 @@ def train(asked: Namespace, out: TextIO) -> int:
         refuse_beside_resume(asked)
 
     from resnetkit import training
+    from resnetkit.data import hub
     from resnetkit.report import progress
 
     watch = progress.counting("looked at")
+    if text := hub.announce(run.data):
+        print(f"note: {plain(text)}", file=sys.stderr)
     if asked.recipe is not None:
         print(f"recipe    {recipes.line(asked.recipe, settings_given(asked))}", file=sys.stderr)
     if asked.dry_run:

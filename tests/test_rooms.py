@@ -21,7 +21,7 @@ ROOMS = """
     init model
     data.headers data.decode data.preprocess data.parts
     data.regular data.arrays data.pickles
-    data.folders data.imagenet data.lists data.idx data.parquet data.hub data.npz data.cifar data.digits
+    data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits
     data.members data.shards data.tars data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
@@ -47,7 +47,7 @@ LATE = {
     "verbs.networks": {"resnetkit"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.parquet": {"pyarrow"},  # an extra
-    "data.hub": {"huggingface_hub"},  # likewise
+    "data.listing": {"huggingface_hub"},  # likewise
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them

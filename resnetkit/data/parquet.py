@@ -63,10 +63,17 @@ def open_parquet(root: Path, classes: Sequence[str] | None, max_pixels: int, col
     for part, paths in files.items():
         complete(paths)
         tables[part] = [read_table(path, columns) for path in paths]
+    test = tables.get("test", [])
+    hidden = any(table.names for table in test) and not any(table.classes for table in test)
+    notes = ["test has no labels, only -1, and is passed by"] if hidden and tables.pop("test") else []
+    for part, read in tables.items():
+        for path, table in zip(files[part], read, strict=True):
+            if table.names and not table.classes:
+                raise DataError(f"{plain(path)} has no labels, only -1", "label its pictures, or leave it out")
     found = {part: [name for table in tables[part] for name in table.classes] for part in tables}
     known = dict.fromkeys(name for part in ("train", "all") for table in tables.get(part, []) for name in table.known)
     names, labels = agree(location, found, classes, lambda present: ordered(present, list(known)))
-    notes = left_out(known, names) if classes is None else []
+    notes += left_out(known, names) if classes is None else []
     parts = {part: as_part(part, tables[part], labels[part], max_pixels) for part in tables}
     return Source(location, "parquet", names, parts, False, notes, columns=("image_column", "label_column"))
 
@@ -77,7 +84,7 @@ class Table:
 
     pictures: Any  # pyarrow.ChunkedArray of binary, without nulls
     names: Sequence[str | None]
-    classes: list[str]
+    classes: list[str]  # of each picture; none where all labels are -1, which Hugging Face writes for hidden ones
     known: tuple[str, ...]  # the classes that the file's schema tells of, () if it tells of none
 
 
@@ -125,6 +132,8 @@ def read_table(path: Path, columns: Columns) -> Table:
             row = values.is_null().index(True).as_py()
             raise DataError(f"{plain(path)}: row {row} has no {name}", "complete that row, or leave it out")
     labels = table[label].to_pylist()
+    if labels and set(labels) == {-1}:
+        return Table(pictures, names, [], known)
     for row, number in enumerate(labels):
         if number < 0 or (known and number >= len(known)):
             count = f"there are {len(known)} classes" if known else "labels begin at 0"

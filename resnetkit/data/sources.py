@@ -8,10 +8,11 @@ from resnetkit.data.cifar import VERSIONS, files_of, open_cifar, versions_in
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
 from resnetkit.data.digits import open_digits
 from resnetkit.data.folders import LAYOUT, entries, open_folder
-from resnetkit.data.hub import PREFIX, fetch, resembles
+from resnetkit.data.hub import fetch
 from resnetkit.data.idx import FILE as IDX_FILE
 from resnetkit.data.idx import open_idx
 from resnetkit.data.imagenet import is_imagenet, open_imagenet
+from resnetkit.data.listing import PREFIX, resembles
 from resnetkit.data.lists import SUFFIXES as LISTS
 from resnetkit.data.lists import Columns, list_files, open_list
 from resnetkit.data.npz import npz_files, open_npz

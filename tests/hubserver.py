@@ -74,7 +74,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(404, b"no such page")
         repo, what, revision, file = match[1], match[2], unquote(match[3] or "main"), unquote(match[4] or "")
         if repo in hub.moved:
-            return self.send(307, b"", {"Location": self.path.replace(repo, hub.moved[repo], 1)})
+            return self.send(
+                307, b"", {"Location": self.path.replace(f"/datasets/{repo}", f"/datasets/{hub.moved[repo]}")}
+            )
         known = (hub.root / repo).is_dir() and "/" in repo
         if not known or (repo in hub.private and self.headers.get("Authorization") != "Bearer hf_good"):
             return self.send(401, b"", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
@@ -115,11 +117,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class Server(ThreadingHTTPServer):
+    """A server that says nothing of those who leave before the end."""
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
 @contextmanager
 def serving(root: Path) -> Iterator[Hub]:
     """A hub over the data sets in a folder, at ``url``."""
     hub = Hub(root)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
+    server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -25,7 +25,7 @@ def announce(data: str) -> str | None:
     listing, _ = look_up(data)
     if not (missing := uncached(listing)):
         return None
-    return f"fetching {size_of(listing, missing)} of {listing.pinned} from {library().constants.ENDPOINT}"
+    return f"fetching {size_of(listing, missing)}, of {listing.pinned} from {library().constants.ENDPOINT}"
 
 
 def fetch(data: str) -> tuple[Path, list[str]]:
@@ -64,7 +64,7 @@ def fetch(data: str) -> tuple[Path, list[str]]:
 
 def size_of(listing: Listing, files: Iterable[str]) -> str:
     sizes = [listing.files[file] for file in files]
-    return f"{len(sizes)} parquet file{'s' * (len(sizes) != 1)}, {sum(sizes) / 1e6:,.1f} MB,"
+    return f"{len(sizes)} parquet file{'s' * (len(sizes) != 1)}, {sum(sizes) / 1e6:,.1f} MB"
 
 
 def uncached(listing: Listing) -> Sequence[str]:

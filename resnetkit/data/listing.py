@@ -131,6 +131,7 @@ def library() -> ModuleType:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it would ask for more than the data
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
         import huggingface_hub.utils
     except ImportError as error:
@@ -170,7 +171,7 @@ def read_saved(data: str) -> Listing | None:
     try:
         found = Listing(**json.loads(saved(data).read_bytes()))
         return found if all(map(is_inside, found.files)) and COMMIT.fullmatch(found.commit) else None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError):
         return None
 
 

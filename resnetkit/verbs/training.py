@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def train_flags(parser: Parser) -> None:
     parser.word(
         "data",
-        "a folder of class folders, a CSV list, files (IDX, parquet, npz, CIFAR, tar), hf:OWNER/NAME, or digits",
+        "a folder of class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, hf:OWNER/NAME, or digits",
         "maybe",
     )
     parser.settings(name for name in HINTS if name != "data")

@@ -144,8 +144,10 @@ def test_what_the_hub_has_converted(tmp_path: Path, hub: Hub) -> None:  # noqa: 
     assert f"hf:me/zip/default@{sha}" in source.notes[0]
     assert list(again(f"hf:me/zip/default@{sha}").parts) == ["train"]
     (branch_folder(tmp_path / "hub", "me/big") / "x").mkdir(parents=True)
-    publish(tmp_path, "me/big", ["default/partial-train/0000.parquet"], "refs/convert/parquet")
+    files = ["default/partial-train/0000.parquet", "default/test/0000.parquet", "small/train/0000.parquet"]
+    publish(tmp_path, "me/big", files, "refs/convert/parquet")
     refused("hf:me/big", "only a part of it")
+    assert list(again("hf:me/big/small").parts) == ["train"]
 
 
 def test_what_was_fetched_is_kept(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +225,9 @@ def test_names_that_stand_for_nothing(tmp_path: Path, hub: Hub, monkeypatch: pyt
     assert again("hf:me/set").kind == "parquet"
     publish(tmp_path, "me/closed", [TRAIN])
     hub.gated.add("me/closed")
-    refused("hf:me/closed", "is for those who accept its terms", "set HF_TOKEN")
+    refused(
+        "hf:me/closed", "is for those who accept its terms", f"do so at {hub.url}/datasets/me/closed, and set HF_TOKEN"
+    )
 
 
 def test_paths_before_names(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

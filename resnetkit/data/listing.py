@@ -16,7 +16,6 @@ from types import ModuleType
 from typing import TypeVar
 from urllib.parse import quote
 
-from resnetkit.data.parquet import part_word
 from resnetkit.data.parts import PART_NAMES
 from resnetkit.errors import DataError, KitError, ResourceError, nearest, plain, some
 
@@ -109,10 +108,8 @@ def choose(data: str, repo: str, config: str | None, commit: str, files: dict[st
     """The files of one config: those in one folder, whose own folders may be named after parts."""
     folders: dict[str, dict[str, int]] = {}
     for file, size in sorted(files.items()):
-        path = PurePosixPath(file)
-        if path.parent.name.startswith("partial-"):
-            raise DataError(f"{data}: the Hub has made parquet files of only a part of it", BY_HAND)
-        folder = path.parent.parent if part_word(path) and path.parent.name.lower() in PART_NAMES else path.parent
+        folder = PurePosixPath(file).parent
+        folder = folder.parent if folder.name.removeprefix("partial-").lower() in PART_NAMES else folder
         folders.setdefault(str(folder).removeprefix("."), {})[file] = size
     configs = {"default" if folder in ("", "data") else folder: folder for folder in sorted(folders, reverse=True)}
     if config is None:
@@ -123,7 +120,10 @@ def choose(data: str, repo: str, config: str | None, commit: str, files: dict[st
     if config not in configs:
         what = f"{data}: there is no config {config}, only {some(sorted(configs), 20)}"
         raise DataError(what + nearest(config, configs), "write one of these")
-    return Listing(repo, commit, config, configs[config], folders[configs[config]])
+    chosen = folders[configs[config]]
+    if any(PurePosixPath(file).parent.name.startswith("partial-") for file in chosen):
+        raise DataError(f"{data}: the Hub has made parquet files of only a part of it", BY_HAND)
+    return Listing(repo, commit, config, configs[config], chosen)
 
 
 def library() -> ModuleType:
@@ -142,10 +142,12 @@ def library() -> ModuleType:
 def reason(error: Exception, data: str) -> DataError:
     """What went wrong, and what to do about it."""
     hub = library()
-    errors, end = hub.errors, hub.constants.ENDPOINT
+    errors, end, repo = hub.errors, hub.constants.ENDPOINT, data.removeprefix(PREFIX).partition("@")[0]
     match error:
         case errors.GatedRepoError():
-            return DataError(f"{data} is for those who accept its terms", f"do so at {end}, and set HF_TOKEN")
+            return DataError(
+                f"{data} is for those who accept its terms", f"do so at {end}/datasets/{repo}, and set HF_TOKEN"
+            )
         case errors.RevisionNotFoundError() if CONVERTED not in str(error) and quote(CONVERTED, "") not in str(error):
             return DataError(f"{data}: there is no such revision", "leave @... out, or name another")
         case errors.RevisionNotFoundError():

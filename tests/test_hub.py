@@ -286,7 +286,9 @@ def test_servers_that_do_not_answer(tmp_path: Path, hub: Hub, monkeypatch: pytes
     assert time.monotonic() - begun < 4
     with dripping() as url:
         use(Hub(tmp_path, url), tmp_path / "home", monkeypatch)
+        begun = time.monotonic()
         refused("hf:me/set", f"cannot be had from {url}: no answer came in time")
+        assert time.monotonic() - begun < 8
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed = f"http://127.0.0.1:{server.getsockname()[1]}"
     for url in (closed, "http://name.invalid", "nonsense", "http://["):

@@ -22,9 +22,7 @@ from resnetkit.zoo import find
 class Run:
     """One training run. Equal runs on equal machines train equal networks."""
 
-    data: str = (
-        ""  # a folder of class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, hf:OWNER/NAME, or digits
-    )
+    data: str = ""  # class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, hf:OWNER/NAME, or digits
     model: str = "resnet18"  # which network: resnet models lists them
     out: str | None = None  # folder of this run (auto: a new one under runs/)
 

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 def train_flags(parser: Parser) -> None:
     parser.word(
-        "data",
-        "a folder of class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, hf:OWNER/NAME, or digits",
-        "maybe",
+        "data", "class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, hf:OWNER/NAME, or digits", "maybe"
     )
     parser.settings(name for name in HINTS if name != "data")
     parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")

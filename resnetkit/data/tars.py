@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from os.path import isdir
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ def tar_files(root: Path) -> dict[PartName, list[Path]]:
     """The shards of each part, by their names or those of their folders; none where other folders are beside them."""
     if root.is_file():
         return {"all": [root]}
-    folders = [Path(entry.path) for entry in entries(root) if entry.is_dir()]
+    folders = [Path(entry.path) for entry in entries(root) if isdir(entry.path)]
     if any(folder.name.lower() not in PART_NAMES for folder in folders):
         return {}
     files: dict[PartName, list[Path]] = {}
     words: dict[PartName, str] = {}
     for folder in folders or [root]:
         inside = entries(folder)
-        if any(entry.is_dir() for entry in inside):
+        if any(isdir(entry.path) for entry in inside):
             return {}
         for path in (Path(entry.path) for entry in inside if FILE.fullmatch(entry.name)):
             said = {word for word in re.findall("[a-z]+", path.name.lower()) if word in PART_NAMES}

@@ -158,8 +158,8 @@ class Classifier:
             if "does not have" not in error.what or not all(name.isdecimal() for name in self.classes):
                 raise
             raise DataError(error.what, "name the classes of the model when it is imported: --classes") from error
-        if columns is not None and source.kind != "list":
-            raise UsageError(f"{plain(data)} is not a list, and has no columns", "leave the columns out")
+        if columns is not None and source.kind != "list" and not columns.asked() <= set(source.columns):
+            raise UsageError(f"{plain(data)} is not a list, and has no such columns", "leave the columns out")
         if source.task != self.card.task:
             raise DataError(
                 f"the labels of {plain(data)} are {source.task}, and the model says {self.card.task}",

@@ -37,6 +37,7 @@ class Facts:
     has_val: bool  # the data brings its own validation part
     arrays: bool  # bare arrays, which no decoder has to read
     listed: bool = False  # the pictures are named in a list, whose columns have to be told apart
+    columns: tuple[str, ...] = ()  # settings that say so for other files
     counts: tuple[int, ...] = ()  # of each class, among the pictures to train on
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers, over the pictures to train on
@@ -260,7 +261,11 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),
-        **({} if facts.listed else dict.fromkeys(COLUMNS, "the data is not a list of pictures")),
+        **(
+            {}
+            if facts.listed
+            else dict.fromkeys(set(COLUMNS) - set(facts.columns), "the data is not a list of pictures")
+        ),
         "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
     }
     if facts.task != "classes" and "balanced" in (run.class_weights, run.sampling):

@@ -24,7 +24,7 @@ Losses = Literal["auto", "cross-entropy", "bce", "focal", "mse", "huber"]
 class Run:
     """One training run. Equal runs on equal machines train equal networks."""
 
-    data: str = ""  # a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or a known name
+    data: str = ""  # class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, hf:OWNER/NAME or a known name
     model: str = "resnet18"  # which network: resnet models lists them
     out: str | None = None  # folder of this run (auto: a new one under runs/)
 
@@ -33,8 +33,8 @@ class Run:
     val_share: float = 0.1  # share of the training pictures kept for validation, where there is no val folder
     max_pixels: int = 50_000_000  # largest picture that is decoded
 
-    image_column: str | None = None  # of a list: the paths of the pictures (auto: by its name)
-    label_column: str | None = None  # of a list: the labels, in one column or, with commas, several (auto: by its name)
+    image_column: str | None = None  # of a list, or parquet: the pictures (auto: by its name)
+    label_column: str | None = None  # of a list (several with commas), parquet, or JSON in tars: labels (auto: by name)
     part_column: str | None = None  # of a list: train, val or test (auto: by its name, if there is one)
     group_column: str | None = None  # of a list: pictures of one group, such as a patient, are never parted (none: no)
     weight_column: str | None = None  # of a list: how much a picture counts while it is learned from (none: all alike)

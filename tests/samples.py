@@ -1,8 +1,10 @@
 """Small data sets to make errors in."""
 
 import gzip
+import io
 import json
 import struct
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,17 @@ def write_parquet(path: Path, rows: Sequence[tuple[Any, Any]], names: Sequence[s
     return path
 
 
+def write_tar(path: Path, members: Sequence[tuple[str, bytes]], form: int = tarfile.PAX_FORMAT) -> Path:
+    """A tar of these names and bytes. A time with a fraction, as WebDataset writes, gives pax a header of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=form) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1.5
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
 def old_pickle(found: dict[bytes, Any]) -> bytes:
     """A dict as Python 2 pickled it for CIFAR: text as bytes, and numpy's arrays in 32-bit lengths."""
     out = b"\x80\x02}("
@@ -132,3 +145,21 @@ def write_cifar(
     else:
         (root / ("fine_label_names.txt" if fine else "batches.meta.txt")).write_text("\n".join(words) + "\n\n", "utf-8")
     return root
+
+
+def broken(good: bytes, edits: Sequence[tuple[str, int, int, bytes]]) -> bytes:
+    """A copy with pieces cut off, left out, doubled, or replaced; places below zero are counted from the end."""
+    data = bytearray(good)
+    for what, place, length, patch in edits:
+        at = min(max(place + (len(data) if place < 0 else 0), 0), len(data))
+        if what == "cut":
+            del data[at:]
+        elif what == "drop":
+            del data[at : at + length]
+        elif what == "double":
+            data[at:at] = data[at : at + length]
+        elif what == "put":
+            data[at:at] = patch
+        else:
+            data[at : at + len(patch)] = patch
+    return bytes(data)

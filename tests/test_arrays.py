@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 from command import resnet
+from hubserver import branch_folder, serving, use
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
-from samples import folder, idx_bytes, old_pickle, write_cifar, write_idx, write_parquet
+from samples import broken, folder, idx_bytes, old_pickle, write_cifar, write_idx, write_parquet, write_tar
 
 from resnetkit.data import cifar as cifar_room
 from resnetkit.data import npz as npz_room
@@ -101,10 +102,19 @@ def every_colour_reader(root: Path) -> Iterator[tuple[str, Path]]:
             path.write_bytes(png(image))
         rows = [(png(image), label) for image, label in zip(images, labels, strict=True)]
         write_parquet(root / f"parquet/{part}.parquet", rows, WORDS)
+        write_parquet(branch_folder(root / "hub", "me/set") / f"data/{part}-00000-of-00001.parquet", rows, WORDS)
+        pairs = [[(f"{i}.png", data), (f"{i}.cls", b"%d\n" % label)] for i, (data, label) in enumerate(rows)]
+        write_tar(root / f"tars/set-{part}-000000.tar", [member for pair in pairs[:3] for member in pair])
+        write_tar(root / f"tars/set-{part}-000001.tar", [member for pair in pairs[3:] for member in pair])
+        words = [(f"./{i}.json", json.dumps({"label": WORDS[label]}).encode()) for i, (_, label) in enumerate(rows)]
+        write_tar(root / f"words/{part}/0.tar", [*words, *((f"./{pair[0][0]}", pair[0][1]) for pair in pairs)])
         save(root / f"npz/{part}.npz", images=images, labels=labels, class_names=list(WORDS))
         save(root / f"npz first/{part}.npz", x=images.transpose(0, 3, 1, 2), y=labels, classes=list(WORDS))
     yield "folder", root / "folder"
     yield "parquet", root / "parquet"
+    (root / "tars/classes.txt").write_text("\n".join(WORDS))
+    yield "tars", root / "tars"
+    yield "tars of words", root / "words"
     yield "npz", root / "npz"
     yield "npz, channels first", root / "npz first"
     yield "npz of Keras", save(root / "keras.npz", **keras(parts, classes=list(WORDS)))
@@ -119,16 +129,19 @@ def every_colour_reader(root: Path) -> Iterator[tuple[str, Path]]:
             yield path.name, write_cifar(path, parts, WORDS, fine=fine, pickled=new_pickle(n))
 
 
-def test_every_reader_sees_the_same(tmp_path: Path) -> None:
+def test_every_reader_sees_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forms = dict(every_colour_reader(tmp_path))
+    files = ("parquet", "tars", "tars of words", "the Hub")
     expected = seen(open_source(forms.pop("folder")))
     assert [len(rows) for rows in expected.values()] == [9, 4]
     assert len(forms) > 15
-    for name, path in forms.items():
-        source = open_source(path)
+    with serving(tmp_path / "hub") as hub:
+        use(hub, tmp_path / "home", monkeypatch)
+        sources = {name: open_source(path) for name, path in forms.items()} | {"the Hub": open_source("hf:me/set")}
+    for name, source in sources.items():
         assert (source.classes, source.channels) == (WORDS, 3), name
         assert seen(source) == expected, name
-        assert source.arrays == (name != "parquet")
+        assert source.arrays == (name not in files)
         if source.arrays:
             assert source.parts["test"].encoded(1) == source.parts["test"].read(1).pixels.tobytes()
 
@@ -728,24 +741,6 @@ def test_names_in_pickles(tmp_path: Path) -> None:
 
 
 # Anything at all
-
-
-def broken(good: bytes, edits: Sequence[tuple[str, int, int, bytes]]) -> bytes:
-    """A copy with pieces cut off, left out, doubled, or replaced; places below zero are counted from the end."""
-    data = bytearray(good)
-    for what, place, length, patch in edits:
-        at = min(max(place + (len(data) if place < 0 else 0), 0), len(data))
-        if what == "cut":
-            del data[at:]
-        elif what == "drop":
-            del data[at : at + length]
-        elif what == "double":
-            data[at:at] = data[at : at + length]
-        elif what == "put":
-            data[at:at] = patch
-        else:
-            data[at : at + len(patch)] = patch
-    return bytes(data)
 
 
 ZIPPED = [

@@ -21,8 +21,8 @@ ROOMS = """
     init model smoothing
     data.headers data.decode data.containers data.video data.preprocess data.parts data.labels
     data.regular data.tar data.archives data.download data.arrays data.pickles
-    data.folders data.imagenet data.lists data.idx data.parquet data.npz data.cifar data.digits
-    data.flowers data.known data.cache data.sources
+    data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits
+    data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     metrics modelfile foreign weights assumptions resolve
@@ -48,6 +48,7 @@ LATE = {
     "data.flowers": {"scipy"},  # which reads the labels of that one data set
     "data.parquet": {"pyarrow"},  # an extra
     "data.video": {"av"},  # an extra
+    "data.listing": {"huggingface_hub"},  # likewise
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
@@ -165,7 +166,7 @@ def test_rooms_of_the_standard_library(room: str) -> None:
 
 @pytest.mark.parametrize("room", NO_TORCH)
 def test_rooms_without_torch(room: str) -> None:
-    assert not reach(room) & {"torch", "matplotlib", "sklearn", "pyarrow", "rich"}
+    assert not reach(room) & {"torch", "matplotlib", "sklearn", "pyarrow", "rich", "huggingface_hub"}
 
 
 def test_answering_loads_nothing_that_draws() -> None:

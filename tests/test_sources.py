@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 from samples import folder, idx_bytes, noise, picture, write_idx, write_parquet
 
 from resnetkit.data import parquet as parquet_room
+from resnetkit.data.lists import Columns
 from resnetkit.data.sources import Source, open_source
 from resnetkit.errors import DataError, ResourceError
 
@@ -501,6 +504,70 @@ def test_broken_parquet(
     tmp_path: Path, rows: list[tuple[bytes | None, int | None]], names: list[str], words: str
 ) -> None:
     refused(write_parquet(tmp_path / "a.parquet", rows, names), words)
+
+
+def with_features(path: Path, columns: dict[str, Any], features: dict[str, Any]) -> Path:
+    """Columns as Hugging Face writes them, with what it says of each."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    said = json.dumps({"info": {"features": features}})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns).replace_schema_metadata({"huggingface": said}), path)
+    return path
+
+
+def names(*words: str) -> dict[str, Any]:
+    return {"_type": "ClassLabel", "names": list(words)}
+
+
+def test_parquet_columns(tmp_path: Path) -> None:
+    two = [png(0), png(1)]
+    cifar = {"img": two, "fine_label": [1, 0], "coarse_label": [0, 1]}
+    features = {"img": {"_type": "Image"}, "fine_label": names("ant", "bee"), "coarse_label": names("x", "y")}
+    path = with_features(tmp_path / "a.parquet", cifar, features)
+    assert open_source(path).classes == ("ant", "bee")
+    assert open_source(path, columns=Columns(label="coarse_label")).classes == ("x", "y")
+    assert open_source(path, columns=Columns(label="kind", must=False)).classes == ("ant", "bee")
+    with pytest.raises(DataError, match=r"no column coarse_labels; did you mean coarse_label"):
+        open_source(path, columns=Columns(label="coarse_labels"))
+    path = with_features(
+        tmp_path / "b.parquet",
+        {"photo": two, "size": [3, 4], "kind": [0, 1]},
+        {"photo": {"_type": "Image"}, "size": {"_type": "Value"}, "kind": names("c", "d")},
+    )
+    assert open_source(path).classes == ("c", "d")
+    assert open_source(path).parts["all"].encoded(1) == png(1)
+    image = {"_type": "Image"}
+    path = with_features(
+        tmp_path / "c.parquet",
+        {"left": two, "right": two[::-1], "label": [0, 1], "labels": [1, 1]},
+        {"left": image, "right": image, "label": names("a", "b")},
+    )
+    refused(path, "left and right could each be the image", "--image-column left")
+    with pytest.raises(DataError, match="label and labels could each be the label"):
+        open_source(path, columns=Columns(image="right"))
+    source = open_source(path, columns=Columns(image="right", label="label"))
+    assert source.parts["all"].encoded(0) == png(1)
+    assert source.columns == ("image_column", "label_column")
+    path = with_features(tmp_path / "d.parquet", {"a": two, "b": [0, 1]}, {})
+    refused(path, "no column image, only a, b", "--image-column")
+
+
+def test_parquet_of_hidden_labels(tmp_path: Path) -> None:
+    """Hugging Face writes -1 where a test is kept secret."""
+    write_parquet(tmp_path / "train.parquet", [(png(0), 0), (png(1), 1)], ["a", "b"])
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", [(png(2), -1), (png(3), -1)], ["a", "b"])
+    source = open_source(tmp_path)
+    assert list(source.parts) == ["train"]
+    assert source.notes == ["test has no labels, only -1, and is passed by"]
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", [(png(2), -1), (png(3), 0)], ["a", "b"])
+    refused(tmp_path, "row 0 has the label -1")
+    write_parquet(tmp_path / "test-00000-of-00001.parquet", [], ["a", "b"])
+    refused(tmp_path, "test has no pictures")
+    (tmp_path / "test-00000-of-00001.parquet").unlink()
+    write_parquet(tmp_path / "val.parquet", [(png(2), -1), (png(3), -1)], ["a", "b"])
+    refused(tmp_path, "val.parquet has no labels, only -1")
 
 
 def test_parquet_that_is_none(tmp_path: Path) -> None:

@@ -59,6 +59,13 @@ class Columns:
     separator: str | None = None  # of tags in one cell
     must: bool = True  # whether a list without a column of that name is refused; else it counts as left open
 
+    def asked(self) -> set[str]:
+        """The settings that say something."""
+        named = ("image", "label", "part", "group", "weight")
+        words = {f"{name}_column" for name in named if getattr(self, name) is not None}
+        words |= {"task"} if self.task != "auto" else set()
+        return words | ({"separator"} if self.separator is not None else set())
+
     def within(self, header: list[str]) -> "Columns":
         """The columns that can be asked of this list."""
         if self.must:

@@ -4,32 +4,37 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.data.decode import Picture, decode
+from resnetkit.data.lists import Columns
 from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree, left_out, ordered
-from resnetkit.errors import DataError, ResourceError, plain, some
+from resnetkit.errors import DataError, ResourceError, nearest, plain, some
 
 FILE = re.compile(r"(?:(train|val|valid|validation|test)(?:[-_.].*)?|.*)\.parquet", re.IGNORECASE)
 SHARD = re.compile(r"(\d+)-of-(\d+)")
 LIMIT = 16 << 30  # bytes of pictures that are held in memory
+IMAGES = ("image", "img")
+LABELS = ("label", "labels", "fine_label")
 ROWS = 512  # that are unpacked at a time: a small file can hold the same picture very often
 
 
 def parquet_files(root: Path) -> dict[PartName, list[Path]]:
-    """The files of each part, in the folder or in its ``data``; one file alone is all there is."""
+    """The files of each part, in the folder, or in its ``data``, or in folders of the parts; one file alone is all."""
     if root.is_file():
         return {"all": [root]}
-    paths = sorted(root.glob("*.parquet")) or sorted(root.glob("data/*.parquet"))
+    paths: list[Path] = []
+    for folder in (root, root / "data"):
+        inside = [path for path in sorted(folder.glob("*/*.parquet")) if path.parent.name.lower() in PART_NAMES]
+        paths = paths or [*sorted(folder.glob("*.parquet")), *inside]
     files: dict[PartName, list[Path]] = {}
     words: dict[PartName, str] = {}
     for path in paths:
-        match = FILE.fullmatch(path.name)
-        word = match[1].lower() if match and match[1] else "all"
+        word = part_word(path.relative_to(root)) or "all"
         part = PART_NAMES.get(word, "all")
         if words.setdefault(part, word) != word:
             raise DataError(f"{plain(root)} has files for both {words[part]} and {word}", "remove one of them")
@@ -42,7 +47,14 @@ def parquet_files(root: Path) -> dict[PartName, list[Path]]:
     return {part: files[part] for part in ORDER if part in files}
 
 
-def open_parquet(root: Path, classes: Sequence[str] | None, max_pixels: int) -> Source:
+def part_word(path: PurePath) -> str:
+    """What says the part of a file: the beginning of its name, or its folder; nothing where neither does."""
+    match = FILE.fullmatch(path.name)
+    folder = path.parent.name.lower()
+    return match[1].lower() if match and match[1] else folder if folder in PART_NAMES else ""
+
+
+def open_parquet(root: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
     """Read the columns of every file into memory, still encoded; nothing is decoded yet."""
     location = plain(root)
     tables: dict[PartName, list[Table]] = {}
@@ -50,13 +62,20 @@ def open_parquet(root: Path, classes: Sequence[str] | None, max_pixels: int) -> 
     check_room(root, sum(path.stat().st_size for paths in files.values() for path in paths))
     for part, paths in files.items():
         complete(paths)
-        tables[part] = [read_table(path) for path in paths]
+        tables[part] = [read_table(path, columns) for path in paths]
+    test = tables.get("test", [])
+    hidden = any(table.names for table in test) and not any(table.classes for table in test)
+    notes = ["test has no labels, only -1, and is passed by"] if hidden and tables.pop("test") else []
+    for part, read in tables.items():
+        for path, table in zip(files[part], read, strict=True):
+            if table.names and not table.classes:
+                raise DataError(f"{plain(path)} has no labels, only -1", "label its pictures, or leave it out")
     found = {part: [name for table in tables[part] for name in table.classes] for part in tables}
     known = dict.fromkeys(name for part in ("train", "all") for table in tables.get(part, []) for name in table.known)
     names, labels = agree(location, found, classes, lambda present: ordered(present, list(known)))
-    notes = left_out(known, names) if classes is None else []
+    notes += left_out(known, names) if classes is None else []
     parts = {part: as_part(part, tables[part], labels[part], max_pixels) for part in tables}
-    return Source(location, "parquet", names, parts, False, notes)
+    return Source(location, "parquet", names, parts, False, notes, columns=("image_column", "label_column"))
 
 
 @dataclass(frozen=True)
@@ -65,11 +84,11 @@ class Table:
 
     pictures: Any  # pyarrow.ChunkedArray of binary, without nulls
     names: Sequence[str | None]
-    classes: list[str]
+    classes: list[str]  # of each picture; none where all labels are -1, which Hugging Face writes for hidden ones
     known: tuple[str, ...]  # the classes that the file's schema tells of, () if it tells of none
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, columns: Columns) -> Table:
     """One file's columns; a row that lacks a picture or a label that can be is named by its number."""
     try:
         import pyarrow as pa
@@ -81,9 +100,11 @@ def read_table(path: Path) -> Table:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            image = column(path, schema.names, ("image", "img"))
-            label = column(path, schema.names, ("label", "labels"))
-            known = class_names(path, schema.metadata, label)
+            features = features_of(path, schema.metadata)
+            columns = columns.within(schema.names)
+            image = column(path, schema.names, columns.image, IMAGES, features, "Image")
+            label = column(path, schema.names, columns.label, LABELS, features, "ClassLabel")
+            known = class_names(path, features.get(label))
             pieces, held = [], 0
             for piece in file.iter_batches(ROWS, columns=[image, label]):
                 pieces.append(piece)
@@ -95,7 +116,8 @@ def read_table(path: Path) -> Table:
     pictures, names = table[image], [None] * table.num_rows
     if pa.types.is_struct(pictures.type):
         fields = [pictures.type.field(i).name for i in range(pictures.type.num_fields)]
-        column(path, fields, ("bytes",))
+        if "bytes" not in fields:
+            raise DataError(f"{plain(path)} has no column bytes, only {some(fields)}", "store encoded pictures")
         if "path" in fields:
             names = pc.struct_field(pictures, "path").to_pylist()
         pictures = pc.struct_field(pictures, "bytes")
@@ -110,6 +132,8 @@ def read_table(path: Path) -> Table:
             row = values.is_null().index(True).as_py()
             raise DataError(f"{plain(path)}: row {row} has no {name}", "complete that row, or leave it out")
     labels = table[label].to_pylist()
+    if labels and set(labels) == {-1}:
+        return Table(pictures, names, [], known)
     for row, number in enumerate(labels):
         if number < 0 or (known and number >= len(known)):
             count = f"there are {len(known)} classes" if known else "labels begin at 0"
@@ -127,25 +151,44 @@ def check_room(path: Path, held: int) -> None:
         )
 
 
-def column(path: Path, names: Sequence[str], wanted: Sequence[str]) -> str:
-    for name in wanted:
-        if name in names:
-            return name
-    raise DataError(f"{plain(path)} has no column {wanted[0]}, only {some(names)}", f"name a column {wanted[0]}")
+def column(
+    path: Path, names: Sequence[str], asked: str | None, usual: Sequence[str], features: dict[str, Any], kind: str
+) -> str:
+    """The column that is asked for, or has a usual name, or else is the only one of its kind."""
+    flag = f"--{usual[0]}-column"
+    if asked is not None:
+        if asked in names:
+            return asked
+        what = f"{plain(path)} has no column {plain(asked)}{nearest(asked, names)}"
+        raise DataError(what, f"choose from {some(names, 20)}")
+    told = [name for name, feature in features.items() if isinstance(feature, dict) and feature.get("_type") == kind]
+    likely = [name for name in usual if name in names] or [name for name in told if name in names]
+    if len(likely) > 1:
+        both = " and ".join(map(plain, likely))
+        raise DataError(f"{plain(path)}: {both} could each be the {usual[0]}", f"{flag} {plain(likely[0])}")
+    if not likely:
+        raise DataError(f"{plain(path)} has no column {usual[0]}, only {some(names)}", f"{flag} with one of these")
+    return likely[0]
 
 
-def class_names(path: Path, metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...]:
-    """The names that Hugging Face writes into the schema; () where there are none."""
+def features_of(path: Path, metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
+    """What Hugging Face writes into the schema about each column; nothing where it has not."""
     text = (metadata or {}).get(b"huggingface")
     if text is None:
-        return ()
+        return {}
     try:
-        feature = json.loads(text)["info"]["features"].get(label, {})
-        names = feature["names"] if feature.get("_type") == "ClassLabel" else []
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return dict(json.loads(text)["info"]["features"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{plain(path)}: the class names in its schema cannot be read", "write the file again"
         ) from error
+
+
+def class_names(path: Path, feature: object) -> tuple[str, ...]:
+    """The names of the classes, where a column has any."""
+    if not isinstance(feature, dict) or feature.get("_type") != "ClassLabel":
+        return ()
+    names = feature.get("names")
     if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names) or len(set(names)) != len(names):
         raise DataError(f"{plain(path)}: the class names in its schema are not different words", "write the file again")
     return tuple(names)

@@ -14,7 +14,7 @@ from resnetkit.errors import DataError, nearest, plain, some
 from resnetkit.tasks import TaskName
 
 PartName = Literal["train", "val", "test", "all"]
-Kind = Literal["folder", "list", "idx", "parquet", "npz", "cifar", "digits"]
+Kind = Literal["folder", "list", "idx", "parquet", "npz", "cifar", "tars", "digits"]
 ORDER: tuple[PartName, ...] = ("train", "val", "test", "all")
 PART_NAMES: dict[str, PartName] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 # (n,) int64, places in the list of classes; (n, tags) float32, 1 where a picture has the tag; (n, numbers) float64.
@@ -47,6 +47,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
     channels: int = 3  # 1 for arrays of grey pictures
     task: TaskName = "classes"
+    columns: tuple[str, ...] = ()  # settings that say which column holds what, where it is no list
 
 
 def subset(part: Part, index: NDArray[np.int64]) -> Part:

@@ -1,9 +1,10 @@
-"""Where pictures come from: a folder, a list, files of arrays or tables, or the digits that are always at hand."""
+"""Where pictures come from: a folder, a list, files of many pictures, the Hub, or the digits always at hand."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from resnetkit.data import hub
 from resnetkit.data.cache import bring
 from resnetkit.data.cifar import VERSIONS, files_of, open_cifar, versions_in
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
@@ -15,11 +16,14 @@ from resnetkit.data.idx import FILE as IDX_FILE
 from resnetkit.data.idx import open_idx
 from resnetkit.data.imagenet import is_imagenet, open_imagenet
 from resnetkit.data.known import TABLE, Known
+from resnetkit.data.listing import PREFIX, resembles
 from resnetkit.data.lists import SUFFIXES as LISTS
 from resnetkit.data.lists import Columns, list_files, open_list
 from resnetkit.data.npz import npz_files, open_npz
 from resnetkit.data.parquet import open_parquet, parquet_files
 from resnetkit.data.parts import Part, PartName, Source, wnid
+from resnetkit.data.tars import FILE as TAR_FILE
+from resnetkit.data.tars import open_tars, tar_files
 from resnetkit.errors import DataError, nearest, plain
 
 __all__ = ["KNOWN", "Columns", "Part", "PartName", "Source", "fetch", "open_source"]
@@ -47,6 +51,10 @@ def open_source(
         return open_known(TABLE[str(data)], classes, max_pixels)
     path = Path(data)
     try:
+        if not path.exists() and str(data).startswith(PREFIX):
+            files, notes = hub.fetch(str(data))
+            source = open_parquet(files, classes, max_pixels, columns)
+            return replace(source, location=str(data), notes=[*notes, *source.notes])
         if not path.exists():
             raise DataError(*missing(path))
         if path.is_file():
@@ -89,14 +97,15 @@ def open_known(known: Known, classes: Sequence[str] | None, max_pixels: int) -> 
 
 
 def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int, columns: Columns) -> Source:
-    cifar = versions_in(path)
+    cifar, tars = versions_in(path), bool(tar_files(path))
     kinds = {
         "IDX": any(IDX_FILE.fullmatch(entry.name) for entry in path.iterdir()),
         "parquet": bool(parquet_files(path)),
         "npz": bool(npz_files(path)),
         **{version.title: True for version in cifar},
         "lists of pictures": bool(list_files(path)) and not is_imagenet(path),
-        "a train folder": (path / "train").is_dir(),
+        "tar files": tars,
+        "a train folder": (path / "train").is_dir() and not tars,
     }
     there = [name for name, found in kinds.items() if found]
     if len(there) > 1:
@@ -104,11 +113,13 @@ def open_directory(path: Path, classes: Sequence[str] | None, max_pixels: int, c
     if kinds["IDX"]:
         return open_idx(path, classes)
     if kinds["parquet"]:
-        return open_parquet(path, classes, max_pixels)
+        return open_parquet(path, classes, max_pixels, columns)
     if kinds["npz"]:
         return open_npz(path, classes)
     if cifar:
         return open_cifar(path, cifar[0], classes)
+    if tars:
+        return open_tars(path, classes, max_pixels, columns)
     if kinds["lists of pictures"]:
         return open_list(path, classes, max_pixels, columns)
     return open_imagenet(path, classes, max_pixels) if is_imagenet(path) else open_folder(path, classes, max_pixels)
@@ -119,7 +130,9 @@ def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int, column
     if suffix in LISTS:
         return open_list(path, classes, max_pixels, columns)
     if suffix == ".parquet":
-        return open_parquet(path, classes, max_pixels)
+        return open_parquet(path, classes, max_pixels, columns)
+    if TAR_FILE.fullmatch(path.name):
+        return open_tars(path, classes, max_pixels, columns)
     if suffix == ".npz":
         return open_npz(path, classes)
     if IDX_FILE.fullmatch(path.name) or any(
@@ -130,7 +143,7 @@ def open_file(path: Path, classes: Sequence[str] | None, max_pixels: int, column
         fix = f"name the folder that holds the classes: {LAYOUT}"
     elif suffix == ".npy":
         fix = "save pictures and labels as one file: numpy.savez('data.npz', images=..., labels=...)"
-    elif suffix in (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"):
+    elif suffix in (".zip", ".gz", ".7z", ".rar"):
         fix = "unpack it and name the folder"
     else:
         fix = f"name a folder: {LAYOUT}"
@@ -147,4 +160,4 @@ def missing(path: Path) -> tuple[str, str]:
         names = []
     known = KNOWN if len(path.parts) == 1 else ()
     what = f"{plain(path)} does not exist; {plain(here.absolute())} does, but has no {plain(gone)}"
-    return what + nearest(plain(gone), [*known, *names]), "check the path"
+    return what + nearest(plain(gone), [*known, *names]), resembles(str(path)) or "check the path"

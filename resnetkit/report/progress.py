@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.progress import Task as BarTask
 from rich.text import Text
 
-from resnetkit.data import sources
+from resnetkit.data import hub, sources
 from resnetkit.data.known import TABLE
 from resnetkit.engine.train import Epoch, Tick
 from resnetkit.errors import plain
@@ -152,7 +152,12 @@ def counting(what: str) -> Watch:
 
 
 def fetch(data: str) -> None:
-    """Have a data set with a name at hand; where it has to be fetched, say from whom and how far it is."""
+    """Have a data set with a name at hand; where it has to be fetched, say from whom and how far it is.
+
+    One of the Hub is only announced: it is fetched when it is opened.
+    """
+    if text := hub.announce(data):
+        sys.stderr.write(f"note: {plain(text)}\n")
     told: set[str] = set()
 
     def watch(name: str, done: int, of: int) -> None:

@@ -19,11 +19,11 @@ from resnetkit.verbs.verb import say
 if TYPE_CHECKING:
     from resnetkit.job import Job
 
-NAMES = "digits, mnist, fashion-mnist, cifar10, cifar100, imagenette, imagenette-160 or flowers, fetched once by name"
+NAMES = "hf:OWNER/NAME, digits, mnist, fashion-mnist, cifar10, cifar100, imagenette, imagenette-160 or flowers"
 
 
 def train_flags(parser: Parser) -> None:
-    parser.word("data", f"a folder of class folders, a CSV list, IDX, parquet, npz or CIFAR files, or {NAMES}", "maybe")
+    parser.word("data", f"class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, {NAMES}", "maybe")
     parser.settings(name for name in HINTS if name != "data")
     parser.flag("resume", "go on with a run that was stopped, to the same end; name DATA if it has moved", "RUN")
     parser.flag("run", "take the settings from a run.json, all but --out; other flags override it", "FILE")

@@ -3,6 +3,7 @@
 import math
 import os
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
@@ -106,7 +107,7 @@ def read_npz(path: Path) -> Contents:
     except KitError:
         raise
     except (BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, LookupError) as error:
-        raise DataError(f"{where} is truncated or damaged, or no .npz file: {plain(error)}", AGAIN) from error
+        raise DataError(f"{where} is truncated or damaged, or no .npz file: {plain(error)[:200]}", AGAIN) from error
 
 
 def check_tail(file: IO[bytes], where: str) -> None:
@@ -232,5 +233,8 @@ def as_words(where: str, arrays: Sequence[NDArray[Any]]) -> tuple[str, ...]:
     """The names of the classes, where there are any; bytes are UTF-8."""
     if not arrays:
         return ()
-    words = arrays[0].ravel().tolist()
+    array = arrays[0].ravel()
+    if array.dtype.kind == "U" and array.view(f"{array.dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
+        raise DataError(f"{where}: the names of the classes are no text", AGAIN)  # which NumPy would stumble over
+    words = array.tolist()
     return check_words(where, [word.decode("utf-8") if isinstance(word, bytes) else word for word in words])

@@ -114,7 +114,7 @@ def every_colour_reader(root: Path) -> Iterator[tuple[str, Path]]:
     for fine in (False, True):
         yield f"records {fine}", write_cifar(root / f"records {fine}", parts, WORDS, fine=fine)
         yield f"old {fine}", write_cifar(root / f"old {fine}", parts, WORDS, fine=fine, pickled=old_pickle)
-        for n in (2, 3, 4, 5):
+        for n in range(6):
             path = root / f"pickles {fine} {n}"
             yield path.name, write_cifar(path, parts, WORDS, fine=fine, pickled=new_pickle(n))
 
@@ -575,6 +575,23 @@ def test_labels_in_an_array(tmp_path: Path) -> None:
         assert open_source(root).parts["test"].labels.tolist() == [0, 1, 2, 0]
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_empty_bytes_and_every_protocol(tmp_path: Path, protocol: int) -> None:
+    """Up to protocol 2 Python writes no bytes as a call of bytes, which is answered without calling it."""
+    root = write_cifar(tmp_path / "a", pictures(), WORDS, pickled=new_pickle(protocol))
+    (root / "test_batch").write_bytes(new_pickle(protocol)(batch(batch_label=b"", sizes=(), more={"a": []})))
+    assert open_source(root).parts["test"].labels.tolist() == [0, 1, 1, 2]
+    assert read_pickle(pickle.dumps({"a": b"", "b": [b""]}, protocol), "x") == {"a": b"", "b": [b""]}
+
+
+def test_what_is_not_read_says_how_to_write_it(tmp_path: Path) -> None:
+    root = write_cifar(tmp_path / "a", pictures(), WORDS, pickled=old_pickle)
+    python2 = b"(dp0\nS'data'\np1\nS'\\xff\\xfe'\np2\ns."
+    for data in (pickle.dumps({"data": 1.5}, 0), pickle.dumps({"data": {1, 2}}, 2), python2):
+        (root / "test_batch").write_bytes(data)
+        assert "with pickle protocol 2 or above" in refused(root, "test_batch").fix
+
+
 def test_the_old_pickle_is_one() -> None:
     """What stands for Python 2's files in these tests reads, in Python itself, as those do."""
     found = pickle.loads(old_pickle(batch(labels=[0, 300, 2, -7])), encoding="bytes")
@@ -618,7 +635,13 @@ def bad_pickles() -> list[tuple[bytes, str]]:
         (b"}(.", "truncated or damaged"),
         (b"\x93NUMPY", "truncated or damaged"),
         (b"<html>", "truncated or damaged"),
-        (pickle.dumps(Evil(), 0), "do not need: PUT"),
+        (pickle.dumps(Evil(), 0), "asks for posix.system"),
+        (head(b"d"), "truncated or damaged"),
+        (head(b"(N" + b"d"), "truncated or damaged"),
+        (head(b"l"), "truncated or damaged"),
+        (head(b"g7\n"), "truncated or damaged"),
+        (head(b"I\n"), "truncated or damaged"),
+        (head(b"cbuiltins\nbytes\nK\1\x85R"), "asks for builtins.bytes"),
         (pickle.dumps(Evil(), 2), "asks for posix.system"),
         (pickle.dumps({"data": Evil()}, 4), "asks for posix.system"),
         (pickle.dumps({b"data": Evil()}, 5), "asks for posix.system"),

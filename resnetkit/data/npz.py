@@ -185,7 +185,8 @@ def read_array(archive: ZipFile, member: ZipInfo, where: str, role: Role) -> NDA
         if count <= 0 or min(shape, default=1) < 1:
             raise DataError(f"{name} is empty: it says {shape}", "leave it out, or fill it")
         if count != member.file_size - start:
-            raise DataError(f"{name} says it holds {count:,} bytes, and has {member.file_size - start:,}", AGAIN)
+            says = f"{count:,} bytes" if count < 1 << 63 else "more than any file"
+            raise DataError(f"{name} says it holds {says}, and has {member.file_size - start:,}", AGAIN)
         del data[:start]
         while len(data) < count and (chunk := stream.read(min(count - len(data), 1 << 22))):
             data += chunk

@@ -168,8 +168,9 @@ def ends_as(root: Path, whole: Path) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_killed_again_and_again_goes_on_to_the_same_end(data: Path, whole: Path, tmp_path: Path) -> None:
-    """In the first trial and the last, early and late in them, between two, and once more soon after going on."""
-    places = ["0/checkpoints/step-000000002", "1/metrics.json", "3/checkpoints/step-000000005", "4", "5/best.safetensors"]
+    """In the first trial and the last, early and late in them, and between two."""
+    places = ["0/checkpoints/step-000000002", "1/metrics.json", "3/checkpoints/step-000000005", "4"]
+    places += ["5/best.safetensors"]
     words = ["sweep", str(data), *WORDS, "--save-every", "0", "--out", "run"]
     for place in places:
         child = subprocess.Popen(

@@ -222,6 +222,7 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         has_val=has_val,
         arrays=source.arrays,
         listed=source.kind == "list",
+        grey=bool((seen.shapes[seen.rows[whole], 2] == 1).all()),
         counts=tuple(np.bincount(part.labels[places["train"][1]], minlength=len(source.classes)).tolist()),
     )
     return facts, places

@@ -36,6 +36,7 @@ class Facts:
     arrays: bool  # bare arrays, which no decoder has to read
     listed: bool = False  # the pictures are named in a list, whose columns have to be told apart
     counts: tuple[int, ...] = ()  # of each class, among the pictures to train on
+    grey: bool = False  # every picture to train on is stored in grey, whatever the network is shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +210,7 @@ def length(run: Run, pictures: int, epoch_steps: int, scratch: bool, reasons: di
 def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None:
     """As run.refuse_idle, for what only the data and the weights can tell."""
     run, size = settings.run, settings.preprocess.size
-    grey = min(facts.channels, settings.preprocess.channels) == 1
+    grey = facts.grey or min(facts.channels, settings.preprocess.channels) == 1
     alone = "a step of one picture has no other to mix it with"
     idle = {
         "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
@@ -229,6 +230,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),
+        "gamma": never_flat(settings),
         **({} if facts.listed else dict.fromkeys(COLUMNS, "the data is not a list of pictures")),
         "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
     }

@@ -52,10 +52,7 @@ IDLE: dict[str, list[Idle]] = {
         *(({"plateau_epochs": 2, "schedule": name}, SMALL, None) for name in ("cosine", "multistep", "onecycle")),
         ({"plateau_epochs": 40, "schedule": "plateau", "epochs": 41}, SMALL, None),
     ],
-    "gamma": [
-        *(({"gamma": 0.5, "schedule": name}, SMALL, None) for name in ("cosine", "linear", "onecycle")),
-        ({"gamma": 0.5, "schedule": "plateau", "plateau_epochs": 9, "epochs": 10}, SMALL, None),
-    ],
+    "gamma": [({"gamma": 0.5, "schedule": name}, SMALL, None) for name in ("cosine", "linear", "onecycle")],
     "focal_gamma": [({"focal_gamma": 1.0, "loss": name}, SMALL, None) for name in ("cross-entropy", "bce")],
     "class_weights": [
         ({"class_weights": "balanced"}, EVEN, None),
@@ -144,9 +141,15 @@ def test_an_idle_setting_is_refused(name: str, given: dict[str, Any], facts: Fac
 def test_as_a_default_it_is_nobodys_wish(name: str) -> None:
     """What was not given is not refused, in the runs in which it would be if it were."""
     for given, facts, card in IDLE[name]:
-        others = {key: value for key, value in given.items() if key != name}
-        if others.get("schedule") != "plateau" or "epochs" not in others:  # which has another idle one
-            assert decide(others, facts, card)
+        assert decide({key: value for key, value in given.items() if key != name}, facts, card)
+
+
+@pytest.mark.parametrize("name", ["schedule", "gamma", "plateau_epochs"])
+def test_a_plateau_that_cannot_come_leaves_its_settings_idle(name: str) -> None:
+    """Each of them alone, as where a recipe brings the others."""
+    run = Run(data="data", schedule="plateau", gamma=0.5, plateau_epochs=9, epochs=10)
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would have no effect: 9 epochs without"):
+        resolve(run, frozenset({name}), SMALL)
 
 
 def test_grey_pictures_in_files_have_no_hue(tmp_path: Path) -> None:

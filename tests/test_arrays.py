@@ -311,6 +311,14 @@ def flagged(data: bytes, at: int, value: int) -> bytes:
     return bytes(changed)
 
 
+def long_name() -> bytes:
+    """An archive in which a member calls itself by 3,000 bytes that are no letters."""
+    data = bytearray(with_pictures(npy(np.zeros((4, 40, 40), np.uint8))))
+    data[26:28] = struct.pack("<H", 3_000)
+    return bytes(data)
+
+
+BEYOND = np.array([0x110000], "<u4").view("<U1")  # a letter that Unicode does not have, and NumPy stumbles over
 SHAPE = b"{'descr': '|u1', 'fortran_order': False, 'shape': (%s), }"
 
 
@@ -334,6 +342,8 @@ def bad_archives() -> list[tuple[bytes, str]]:
         (good_npz()[:-22] + b"PK\6\6" + bytes(36) + struct.pack("<Q", 1 << 40) + bytes(8) + b"PK\6\7" + bytes(16)
          + good_npz()[-22:], "too long a list of members"),
         (good_npz()[:-22] + b"PK\6\7" + bytes(16) + good_npz()[-22:], "truncated or damaged"),
+        (long_name(), "truncated or damaged"),
+        (zipped([("x.npy", npy(GREY)), ("y.npy", npy(FEW)), ("classes.npy", npy(BEYOND))]), "classes are no text"),
         (with_pictures(b""), "images is no array"),
         (with_pictures(b"\x93NUMPY"), "images is no array"),
         (with_pictures(b"<!DOCTYPE html>"), "images is no array"),

@@ -100,13 +100,21 @@ def idx_cases() -> Iterator[Case]:
     )
     yield "a gzip of nothing", with_idx("images", gzip.compress(b""), True), "truncated: 0 bytes"
     yield "a gzip with a wrong sum", with_idx("images", gzip.compress(images)[:-8] + bytes(8), True), "CRC"
-    yield "a folder of that name", lambda root: (root / "train-images-idx3-ubyte").mkdir(), "no labels for it"
+    yield "a folder of that name", empty("train-images-idx3-ubyte"), "no labels for it"
     if os.name != "nt":
-        yield "a pipe", pipe(with_idx("images", None), "train-images-idx3-ubyte"), "is not a regular file"
+        yield "a pipe", all_of(with_idx("images", None), pipe("train-images-idx3-ubyte")), "is not a regular file"
 
 
-def pipe(make: Make, name: str) -> Make:
-    return lambda root: (make(root), (root / name).unlink(missing_ok=True), os.mkfifo(root / name))
+def all_of(*makes: Make) -> Make:
+    return lambda root: [make(root) for make in makes]
+
+
+def pipe(name: str) -> Make:
+    return lambda root: os.mkfifo(root / name)
+
+
+def empty(name: str) -> Make:
+    return lambda root: (root / name).mkdir()
 
 
 # Parquet
@@ -142,7 +150,7 @@ def parquet_cases() -> Iterator[Case]:
 
     damaged = "train.parquet is not a parquet file that can be read"
     for name, data in NO_DATA.items():
-        yield name, parquet_bytes(lambda _, data=data: data), damaged
+        yield name, one_file("train.parquet", data), damaged
     for name, change in {
         "cut": lambda good: good[:-20],
         "begun": lambda good: good[:40],
@@ -207,7 +215,7 @@ def parquet_cases() -> Iterator[Case]:
         "lacks 1",
     )
     if os.name != "nt":
-        yield "a pipe", lambda root: os.mkfifo(root / "train.parquet"), "train.parquet is not a regular file"
+        yield "a pipe", pipe("train.parquet"), "train.parquet is not a regular file"
 
 
 def save_table(root: Path, columns: dict[str, Any]) -> None:
@@ -299,9 +307,7 @@ def list_cases() -> Iterator[Case]:
         yield name, with_list(data), words
     yield (
         "not a picture",
-        lambda root: (
-            (root / "a.png").write_text("x") and write_text(root / "list.csv", "path,label", "a.png,a", "b.png,b")
-        ),
+        all_of(one_file("a.png", b"x"), one_file("list.csv", b"path,label\na.png,a\nb.png,b\n")),
         "a.png is a text file",
     )
 
@@ -320,7 +326,7 @@ def picture_cases() -> Iterator[Case]:
 
 
 def link(make: Make, place: str, target: str) -> Make:
-    return lambda root: (make(root), (root / place).symlink_to(target))
+    return all_of(make, lambda root: (root / place).symlink_to(target))
 
 
 def folder_cases() -> Iterator[Case]:
@@ -344,20 +350,20 @@ def folder_cases() -> Iterator[Case]:
     yield "case in val", tree("train/Ant/1.png", "train/b/1.png", "val/ant/1.png"), "there is 'Ant'"
     yield "case", tree("Ants/1.png", "ants/1.png"), "differ only in case"
     yield "forms", tree("caf\xe9/1.png", "cafe\u0301/1.png"), "differ only in case or Unicode form"
-    yield "an empty class", lambda root: (folder(root, "a/1.png", "b/1.png"), (root / "c").mkdir()), "no pictures of c"
+    yield "an empty class", all_of(tree("a/1.png", "b/1.png"), empty("c")), "no pictures of c"
     yield (
         "a class of texts",
-        lambda root: (tree("a/1.png", "b/1.png")(root), (root / "c").mkdir(), (root / "c/x.heic").write_text("x")),
+        all_of(tree("a/1.png", "b/1.png"), empty("c"), one_file("c/x.heic", b"x")),
         "no pictures of c (1 .heic passed by)",
     )
     yield (
         "an empty val",
-        lambda root: (folder(root, "train/a/1.png", "train/b/1.png"), (root / "val").mkdir()),
+        all_of(tree("train/a/1.png", "train/b/1.png"), empty("val")),
         "val has no pictures",
     )
     yield (
         "a pile of texts",
-        lambda root: ((root / "a").mkdir(), (root / "a/x.txt").write_text("x")),
+        all_of(empty("a"), one_file("a/x.txt", b"x")),
         "has no pictures, only 1 .txt",
     )
     yield "too deep", tree("a/1.png", "b/" + "d/" * 70 + "1.png"), "64 folders deep"
@@ -375,11 +381,7 @@ def folder_cases() -> Iterator[Case]:
     yield "an empty picture", broken_picture(b""), "train/a/bad.jpg is empty"
     yield (
         "three bad ones",
-        lambda root: (
-            folder(root, "train/b/1.png"),
-            (root / "train/a").mkdir(),
-            [(root / f"train/a/{i}.png").write_bytes(HTML) for i in range(3)],
-        ),
+        all_of(tree("train/b/1.png"), empty("train/a"), *(one_file(f"train/a/{i}.png", HTML) for i in range(3))),
         "3 pictures cannot be read",
     )
     yield "half a picture", broken_picture(PNG[:-20], "bad.png"), "train/a/bad.png is damaged"
@@ -392,7 +394,7 @@ def folder_cases() -> Iterator[Case]:
 
 
 def imagenet_of(*changes: Make) -> Make:
-    return lambda root: [make(root) for make in (flat, *changes)]
+    return all_of(flat, *changes)
 
 
 def lines_in(name: str, *lines: str) -> Make:

@@ -118,7 +118,7 @@ CASES = [(name, *case) for name, cases in IDLE.items() for case in cases]
 
 
 def decide(given: dict[str, Any], facts: Facts, card: Card | None) -> Settings:
-    run = Run(data="data", **given, **({} if card is None else {"weights": "best.safetensors"}))
+    run = Run(data="data", weights="none" if card is None else "best.safetensors", **given)
     refuse_idle(run, frozenset(given))
     return resolve(run, frozenset(given), facts, card)
 

@@ -46,4 +46,7 @@ def main(data: str = "digits", out: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except resnetkit.KitError as error:  # such as a path that is not there
+        sys.exit(f"error: {error}")

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnetkit import BasicBlock, ResNet
+from resnetkit import BasicBlock, KitError, ResNet
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
 
@@ -80,4 +80,7 @@ def main(data: str = "digits", epochs: str = str(EPOCHS)) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except KitError as error:  # such as a path that is not there
+        sys.exit(f"error: {error}")

@@ -53,11 +53,14 @@ def main(data: str = "digits", out: str | None = None) -> None:
     print(f"bare state_dict: {len(state)} tensors, the last of them {list(state)[-1]} {tuple(state['fc.bias'].shape)}")
     network = resnetkit.create_model("resnet20", weights=state)
     network.eval()
-    pixels = torch.from_numpy(see.apply(part.read(0).pixels)).permute(2, 0, 1)[None] / 255
+    pixels = torch.tensor(see.apply(part.read(0).pixels)).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         answer = network(pixels).softmax(1)[0]
     print(f"  it answers: class number {int(answer.argmax())} ({answer.max().item():.1%}), unnormalised, unnamed")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except resnetkit.KitError as error:  # such as a path that is not there
+        sys.exit(f"error: {error}")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from resnetkit import metrics, modelfile
 from resnetkit.data.batches import examples
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS, decode
+from resnetkit.data.lists import SUFFIXES as LISTS
 from resnetkit.data.parts import Part, Source, subset
 from resnetkit.data.sources import Columns, open_source
 from resnetkit.data.split import Row, carve, read_split
@@ -191,9 +192,11 @@ class Classifier:
         has = {name for name in ("train", "val", "test") if name in parts} | ({"train", "val"} if carved else set())
         if "all" in parts and not carved:
             if split == "train":
-                raise DataError(f"{at} is not the data this model was trained on", "leave --split out")
+                what = f"{at} is not the data this model was trained on"
+                raise DataError(what + unread(parts["all"]), "leave --split out")
             if split == "val":
-                raise DataError(f"{at} has no val part, and is not what the model was trained on", "leave --split out")
+                what = f"{at} has no val part, and is not what the model was trained on"
+                raise DataError(what + unread(parts["all"]), "leave --split out")
             return "test", self._unseen(source)
         wanted = split or next((name for name in ("test", "val") if name in has), None)
         if wanted is None or wanted not in has:
@@ -226,6 +229,11 @@ class Classifier:
         left_out = len(whole.names) - len(fresh)
         if not fresh:
             raise DataError(f"the model was trained with every picture of {at}", "give pictures that it has not seen")
+        if left_out and not any(digest(whole, i) for i in fresh):
+            raise DataError(
+                f"the model was trained with every picture of {at} that can be read{unread(whole)}",
+                "put those pictures there, or take them out, and the validation part is scored",
+            )
         share = f"all but {left_out:,} pictures that it was trained with are" if left_out else "all of it is"
         source.notes.append(f"{at} has no parts and is not what the model was trained on: {share} the test part")
         return subset(whole, np.array(fresh))
@@ -285,6 +293,12 @@ def meant(logits: NDArray[np.float32], card: Card, top: int | None) -> Iterator[
             yield tuple(zip(names, answers, strict=True))
 
 
+def unread(part: Part) -> str:
+    """``; 2 others cannot be read: a/1.png, a/2.png`` -- or nothing, where all pictures of a part can be."""
+    lost = [name for i, name in enumerate(part.names) if not digest(part, i)]
+    return f"; {len(lost):,} cannot be read: {some(lost, 3)}" if lost else ""
+
+
 def likeliest(
     logits: NDArray[np.float32], classes: Sequence[str], top: int, temperature: float
 ) -> Iterator[tuple[tuple[str, float], ...]]:
@@ -308,6 +322,8 @@ def expand(given: Iterable[Input]) -> Iterator[tuple[str, Path | bytes | str]]:
             yield from ((str(p), p) for p in inside)
             if not inside:
                 yield name, "the folder holds no pictures"
+        elif path.suffix.lower() in LISTS and os.path.isfile(path):
+            yield name, f"{plain(name)} is a list: resnet eval takes lists, resnet predict paths, one a line by --from"
         elif not os.path.lexists(path) and glob.has_magic(name):
             matches = sorted(glob.glob(name, recursive=True))
             yield from expand(matches)

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 300  # letters of one name among several
+
 
 class KitError(Exception):
     """An error with a remedy. ``code`` is the exit code of the command line."""
@@ -62,7 +64,7 @@ def plain(text: object) -> str:
 
 
 def some(items: Iterable[object], most: int = 5) -> str:
-    """The first few of many, and how many there are."""
-    names = [plain(item) for item in items]
+    """The first few of many, none of them endless, and how many there are."""
+    names = [text if len(text := plain(item)) <= LONGEST else text[: LONGEST - 3] + "..." for item in items]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

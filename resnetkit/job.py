@@ -259,6 +259,7 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         has_val=has_val,
         arrays=source.arrays,
         listed=source.kind == "list",
+        grey=bool((seen.shapes[seen.rows[whole], 2] == 1).all()),
         columns=source.columns,
         counts=tuple(np.bincount(learned.labels, minlength=len(source.classes)).tolist())
         if source.task == "classes"

@@ -41,6 +41,7 @@ class Facts:
     counts: tuple[int, ...] = ()  # of each class, among the pictures to train on
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers, over the pictures to train on
+    grey: bool = False  # every picture to train on is stored in grey, whatever the network is shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +239,7 @@ def length(run: Run, pictures: int, epoch_steps: int, scratch: bool, reasons: di
 def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None:
     """As run.refuse_idle, for what only the data and the weights can tell."""
     run, size = settings.run, settings.preprocess.size
-    grey = min(facts.channels, settings.preprocess.channels) == 1
+    grey = facts.grey or min(facts.channels, settings.preprocess.channels) == 1
     alone = "a step of one picture has no other to mix it with"
     idle = {
         "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
@@ -261,6 +262,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),
+        "gamma": never_flat(settings),
         **(
             {}
             if facts.listed

@@ -33,6 +33,7 @@ def run(cwd: Path, *words: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
     return done.stdout
 
 
@@ -175,6 +176,30 @@ def test_the_measuring_programs_still_fit_the_examples(tmp_path: Path) -> None:
     assert run(tmp_path, "-c", code).split() == ["2", "4", "4", "4"]
     for name in names:
         assert any(f"examples/{name}.py" in (EXAMPLES / program).read_text(encoding="utf-8") for program in PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resnet_class.py", "gone"),
+        ("finetune_head.py", "gone.pth", "gone"),
+        ("finetune_head.py", "gone.safetensors"),
+        ("mnist.py", "gone"),
+        ("cifar10_table.py", "gone"),
+        ("save_load_predict.py", "gone"),
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_is_not_there_is_said_without_a_traceback(tmp_path: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, str(EXAMPLES / words[0]), *words[1:]]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment({}), capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: gone"), done.stderr
+    assert "(fix: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -9,9 +9,9 @@ import pytest
 from command import resnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import folder
+from samples import folder, noise
 
-from resnetkit.classifier import load
+from resnetkit.classifier import expand, load
 from resnetkit.data.lists import Columns
 from resnetkit.data.parts import Source
 from resnetkit.data.sources import open_source
@@ -258,3 +258,31 @@ def test_a_column_of_what_is_no_list_is_an_error(tmp_path: Path) -> None:
     assert answer.code == 2
     assert "--label-column would have no effect: the data is not a list" in answer.err
     assert root.exists()
+
+
+def test_new_lines_whose_pictures_are_missing_are_what_eval_speaks_of(tmp_path: Path) -> None:
+    root = folder(tmp_path / "data", *(f"{i}.png" for i in range(12)))
+    lines = ["path,label", *(f"{i}.png,{'ab'[i % 2]}" for i in range(12))]
+    file = write(root / "list.csv", *lines)
+    run = Run(data=str(file), out=str(tmp_path / "run"), model="resnet20", steps=2, batch=4)
+    list(training(run, frozenset()))
+    model = load(tmp_path / "run")
+    assert model.evaluate(file).split == "val"
+    write(file, *lines, "gone/1.png,a", "gone/2.png,b")
+    lost = "2 cannot be read: gone/1.png, gone/2.png"
+    with pytest.raises(DataError, match=rf"trained with every picture of .*list.csv that can be read; {lost}") as error:
+        model.evaluate(file)
+    assert "take them out, and the validation part is scored" in error.value.fix
+    for split in ("train", "val"):
+        with pytest.raises(DataError, match=lost):
+            model.evaluate(file, split)
+    noise(root / "new/13.png", 99)
+    found = model.evaluate(write(file, *lines, "gone/1.png,a", "gone/2.png,b", "new/13.png,a"))
+    assert (found.split, len(found.errors)) == ("test", 2)
+
+
+def test_predict_says_who_takes_lists(root: Path) -> None:
+    file = write(root / "list.csv", "path,label", *(",".join(row) for row in ROWS))
+    (answer,) = [source for _, source in expand([str(file)])]
+    assert str(answer) == f"{file} is a list: resnet eval takes lists, resnet predict paths, one a line by --from"
+    assert [source for _, source in expand([str(root / "none.csv")])] == [root / "none.csv"], "that it is not there"

@@ -124,6 +124,47 @@ def test_the_others_are_those_of_torch(name: str) -> None:
     assert {group.get("momentum") for group in made.param_groups} == ({0.9} if name in ("rmsprop", "sgd") else {None})
 
 
+def formula(name: str, w: Numbers, gradients: Numbers, decay: float, nesterov: bool) -> Numbers:
+    """Four steps at a rate of 0.01: L2 inside the gradient, but for AdamW, which shrinks the weights beside it."""
+    m, v = np.zeros_like(w), np.zeros_like(w)
+    for t, raw in enumerate(gradients, start=1):
+        g = raw if name == "adamw" else raw + decay * w
+        if name == "sgd":  # Sutskever et al. 2013, section 2, in the form of a velocity without the rate
+            m = 0.8 * m + g
+            w = w - 0.01 * (g + 0.8 * m if nesterov else m)
+        elif name == "rmsprop":  # the mean square of 0.99, as is torch's usage, and then momentum
+            v = 0.99 * v + 0.01 * g**2
+            m = 0.8 * m + g / (np.sqrt(v) + 1e-8)
+            w = w - 0.01 * m
+        else:
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            w = w * (1 - 0.01 * decay) if name == "adamw" else w
+            w = w - 0.01 * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    return w
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
+def test_the_optimizer_of_a_run_moves_weights_by_its_formula(name: str, nesterov: bool) -> None:
+    """Through the settings of the run, so that each of them is seen to arrive; biases go without decay."""
+    given: dict[str, Any] = {"nesterov": nesterov, "momentum": 0.8} if name == "sgd" else {}
+    given |= {"momentum": 0.8} if name == "rmsprop" else {}
+    decided = settings(steps=10, optimizer=name, lr=0.01, weight_decay=0.1, **given)
+    model = ResNet(decided.plan).double()
+    made = optimizer(model, decided)
+    watched = {key: dict(model.named_parameters())[key] for key in ("layer1.0.conv1.weight", "fc.bias")}
+    starts = {key: parameter.detach().numpy().copy() for key, parameter in watched.items()}
+    gradients = {key: np.random.default_rng(1).normal(size=(4, *start.shape)) for key, start in starts.items()}
+    for step in range(4):
+        for key, parameter in watched.items():
+            parameter.grad = torch.from_numpy(gradients[key][step])
+        tune(made, 0.01, decided)
+        made.step()
+    for key, parameter in watched.items():
+        wanted = formula(name, starts[key], gradients[key], 0.1 if parameter.ndim > 1 else 0.0, nesterov)
+        np.testing.assert_allclose(parameter.detach().numpy(), wanted, rtol=1e-6, atol=1e-9)
+
+
 def test_muon_leaves_the_first_and_the_last_layer_to_adamw() -> None:
     decided = settings(steps=10, optimizer="muon")
     model = ResNet(decided.plan)

@@ -132,6 +132,8 @@ def test_hue_and_mixing_are_refused_where_they_can_do_nothing() -> None:
         decide(GREY, hue=0.1)
     with pytest.raises(UsageError, match="--hue would have no effect"):
         decide(GREY, CARD, hue=0.1)  # grey pictures shown to a network in colour
+    with pytest.raises(UsageError, match="--hue would have no effect: the pictures are grey"):
+        decide(replace(PHOTOS, grey=True), hue=0.1)
     for name in ("mixup", "cutmix"):
         with pytest.raises(UsageError, match=f"--{name} would have no effect"):
             decide(SMALL, model="resnet20", batch=1, **dict[str, Any]({name: 1.0}))

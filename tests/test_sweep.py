@@ -150,17 +150,39 @@ def test_a_killed_sweep_goes_on_to_the_same_end(
     os.kill(child.pid, number)
     assert child.wait(60) == (75 if number == signal.SIGTERM else -signal.SIGKILL)
     assert not (tmp_path / "run" / "3").exists()
-    again = resnet("sweep", "--resume", "run", cwd=tmp_path)
+    ends_as(tmp_path, whole)
+
+
+def ends_as(root: Path, whole: Path) -> None:
+    """The sweep in ``root`` goes on, and ends with the table, the figures and the networks of the one never stopped."""
+    again = resnet("sweep", "--resume", "run", cwd=root)
     assert again.code == 0, again.err
-    assert (tmp_path / "run" / "sweep.csv").read_bytes() == (whole / "sweep.csv").read_bytes()
-    for trial in range(6):
-        ours, theirs = (folder / str(trial) / "best.safetensors" for folder in (tmp_path / "run", whole))
-        assert ours.exists()
-        assert theirs.exists()
-        assert json.loads((ours.parent / "metrics.json").read_bytes()) == json.loads(
-            (theirs.parent / "metrics.json").read_bytes()
-        )
     assert "best on validation: run/" in again.out
+    assert (root / "run" / "sweep.csv").read_bytes() == (whole / "sweep.csv").read_bytes()
+    for trial in range(6):
+        ours, theirs = (folder / str(trial) for folder in (root / "run", whole))
+        assert json.loads((ours / "metrics.json").read_bytes()) == json.loads((theirs / "metrics.json").read_bytes())
+        for name in ("best.safetensors", "last.safetensors"):
+            assert (ours / name).read_bytes() == (theirs / name).read_bytes(), f"{trial}/{name}"
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_again_and_again_goes_on_to_the_same_end(data: Path, whole: Path, tmp_path: Path) -> None:
+    """In the first trial and the last, early and late in them, and between two."""
+    places = ["0/checkpoints/step-000000002", "1/metrics.json", "3/checkpoints/step-000000005", "4"]
+    places += ["5/best.safetensors"]
+    words = ["sweep", str(data), *WORDS, "--save-every", "0", "--out", "run"]
+    for place in places:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "resnetkit", *words], cwd=tmp_path, env=environment({}), stderr=subprocess.DEVNULL
+        )
+        while not (tmp_path / "run" / place).exists():
+            assert child.poll() is None, place
+            time.sleep(0.002)
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.wait(60) == -signal.SIGKILL
+        words = ["sweep", "--resume", "run"]
+    ends_as(tmp_path, whole)
 
 
 def test_a_trial_that_diverges_is_a_row_and_not_the_end(data: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from resnetkit.data.arrays import array_source, named
 from resnetkit.data.parts import ORDER, PartName, Source
+from resnetkit.data.regular import open_regular
 from resnetkit.errors import DataError, plain
 
 FILE = re.compile(r"(train|t10k|test|val|valid|validation)-(images|labels)[-.]idx[13]-ubyte(\.gz)?", re.IGNORECASE)
@@ -61,7 +62,7 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
     name = plain(path)
     try:
         packed = path.name.lower().endswith(".gz")
-        with gzip.open(path) if packed else open(path, "rb") as file:
+        with open_regular(path) as bare, gzip.open(bare) if packed else bare as file:
             header = file.read(4 + 4 * ndim)
             if len(header) < 4 + 4 * ndim:
                 raise DataError(f"{name} is truncated: {len(header)} bytes", again)

@@ -203,7 +203,9 @@ def table(path: Path) -> Iterator[tuple[int, list[str]]]:
             if any(cell.strip() for cell in row):
                 yield rows.line_num, [cell.strip() for cell in row]
     except csv.Error as error:
-        raise DataError(f"{plain(path)}: line {rows.line_num}: {error}", "mend the quotes of that line") from error
+        raise DataError(
+            f"{plain(path)}: line {rows.line_num}: {plain(error)}", "mend the quotes of that line"
+        ) from error
 
 
 def text_of(path: Path) -> str:

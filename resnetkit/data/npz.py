@@ -3,6 +3,7 @@
 import math
 import os
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Iterable, Sequence
@@ -106,7 +107,7 @@ def read_npz(path: Path) -> Contents:
     except KitError:
         raise
     except (BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, LookupError) as error:
-        raise DataError(f"{where} is truncated or damaged, or no .npz file: {plain(error)}", AGAIN) from error
+        raise DataError(f"{where} is truncated or damaged, or no .npz file: {plain(error)[:200]}", AGAIN) from error
 
 
 def check_tail(file: IO[bytes], where: str) -> None:
@@ -184,7 +185,8 @@ def read_array(archive: ZipFile, member: ZipInfo, where: str, role: Role) -> NDA
         if count <= 0 or min(shape, default=1) < 1:
             raise DataError(f"{name} is empty: it says {shape}", "leave it out, or fill it")
         if count != member.file_size - start:
-            raise DataError(f"{name} says it holds {count:,} bytes, and has {member.file_size - start:,}", AGAIN)
+            says = f"{count:,} bytes" if count < 1 << 63 else "more than any file"
+            raise DataError(f"{name} says it holds {says}, and has {member.file_size - start:,}", AGAIN)
         del data[:start]
         while len(data) < count and (chunk := stream.read(min(count - len(data), 1 << 22))):
             data += chunk
@@ -232,5 +234,8 @@ def as_words(where: str, arrays: Sequence[NDArray[Any]]) -> tuple[str, ...]:
     """The names of the classes, where there are any; bytes are UTF-8."""
     if not arrays:
         return ()
-    words = arrays[0].ravel().tolist()
+    array = arrays[0].ravel()
+    if array.dtype.kind == "U" and array.view(f"{array.dtype.byteorder}u4").max(initial=0) > sys.maxunicode:
+        raise DataError(f"{where}: the names of the classes are no text", AGAIN)  # which NumPy would stumble over
+    words = array.tolist()
     return check_words(where, [word.decode("utf-8") if isinstance(word, bytes) else word for word in words])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resnetkit.data.decode import Picture, decode
 from resnetkit.data.lists import Columns
 from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree, left_out, ordered
+from resnetkit.data.regular import open_regular
 from resnetkit.errors import DataError, ResourceError, nearest, plain, some
 
 FILE = re.compile(r"(?:(train|val|valid|validation|test)(?:[-_.].*)?|.*)\.parquet", re.IGNORECASE)
@@ -96,9 +97,8 @@ def read_table(path: Path, columns: Columns) -> Table:
         import pyarrow.parquet as pq
     except ImportError as error:
         raise ResourceError(f"{plain(path)} needs pyarrow to be read", "pip install resnetkit[data]") from error
-    again = "download it again"
     try:
-        with pq.ParquetFile(path) as file:
+        with open_regular(path), pq.ParquetFile(path) as file:  # a pipe would wait for ever
             schema = file.schema_arrow
             features = features_of(path, schema.metadata)
             columns = columns.within(schema.names)
@@ -111,16 +111,18 @@ def read_table(path: Path, columns: Columns) -> Table:
                 held += piece.nbytes
                 check_room(path, held)
             table = pa.Table.from_batches(pieces) if pieces else file.read([image, label])
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{plain(path)} is not a parquet file that can be read: {first_line(error)}", again) from error
-    pictures, names = table[image], [None] * table.num_rows
-    if pa.types.is_struct(pictures.type):
-        fields = [pictures.type.field(i).name for i in range(pictures.type.num_fields)]
-        if "bytes" not in fields:
-            raise DataError(f"{plain(path)} has no column bytes, only {some(fields)}", "store encoded pictures")
-        if "path" in fields:
-            names = pc.struct_field(pictures, "path").to_pylist()
-        pictures = pc.struct_field(pictures, "bytes")
+        pictures, names = table[image], [None] * table.num_rows
+        if pa.types.is_struct(pictures.type):
+            fields = [pictures.type.field(i).name for i in range(pictures.type.num_fields)]
+            if "bytes" not in fields:
+                raise DataError(f"{plain(path)} has no column bytes, only {some(fields)}", "store encoded pictures")
+            if "path" in fields:
+                names = pc.struct_field(pictures, "path").to_pylist()
+            pictures = pc.struct_field(pictures, "bytes")
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise DataError(
+            f"{plain(path)} is not a parquet file that can be read: {first_line(error)}", "download it again"
+        ) from error
     if not (pa.types.is_binary(pictures.type) or pa.types.is_large_binary(pictures.type)):
         raise DataError(
             f"{plain(path)}: the column {image} holds {pictures.type}, not pictures", "store encoded pictures"

@@ -20,8 +20,10 @@ from resnetkit.errors import DataError, plain
 
 STEPS = 1_000_000  # instructions; CIFAR-100's training file has a quarter of that
 AGAIN = "download it again from where you trust"
+OR_WRITE = f"{AGAIN}, or write lists, bytes and arrays of numbers alone, with pickle protocol 2 or above"
 PLAIN = {"NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1", "BINUNICODE", "SHORT_BINUNICODE"}
 PLAIN |= {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}  # as Python 3 writes bytes
+PLAIN |= {"INT", "LONG", "UNICODE"}  # in letters, as protocol 0 has them
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 EMPTY: dict[str, Callable[[], Any]] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 
@@ -62,7 +64,8 @@ def read_pickle(data: bytes, where: str) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{where} is truncated or damaged: it has {len(data):,} bytes", AGAIN) from error
+        fix = OR_WRITE if data.startswith(b"(") else AGAIN  # protocol 0 begins so, whose byte strings are not read
+        raise DataError(f"{where} is truncated or damaged: it has {len(data):,} bytes", fix) from error
     return dict(zip(keys, found.values(), strict=True))
 
 
@@ -98,6 +101,12 @@ def follow(data: bytes, where: str) -> object:
             case "TUPLE1" | "TUPLE2" | "TUPLE3" as name:
                 size = int(name[-1])
                 stack[-size:] = [tuple(take(stack, size))]
+            case "LIST":
+                stack.append(above())
+            case "DICT":
+                items = above()
+                stack.append({})
+                fill(stack, items)
             case "APPEND":
                 extend(stack, [stack.pop()])
             case "APPENDS":
@@ -106,11 +115,11 @@ def follow(data: bytes, where: str) -> object:
                 fill(stack, [stack.pop(-2), stack.pop()])
             case "SETITEMS":
                 fill(stack, above())
-            case "BINPUT" | "LONG_BINPUT":
+            case "BINPUT" | "LONG_BINPUT" | "PUT":
                 memo[value] = stack[-1]
             case "MEMOIZE":
                 memo[len(memo)] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
+            case "BINGET" | "LONG_BINGET" | "GET":
                 stack.append(memo[value])
             case "GLOBAL":
                 stack.append(Name(str(value).replace(" ", ".", 1)))
@@ -130,7 +139,7 @@ def follow(data: bytes, where: str) -> object:
                     raise ValueError("something is left over")
                 return stack[0]
             case other:
-                raise DataError(f"{where} holds an instruction that data sets do not need: {other}", AGAIN)
+                raise DataError(f"{where} holds an instruction that data sets do not need: {other}", OR_WRITE)
     raise ValueError("no end")
 
 
@@ -172,9 +181,11 @@ def made(asked: object, arguments: object, where: str) -> object:
             return Stored(array_of(data, kind, shape, order == "F"))
         case "numpy.dtype", (bytes() | str() as code, *_):
             return Number(code if isinstance(code, str) else code.decode("ascii"))
-        case "_codecs.encode", (str() as text, "latin1"):  # bytes, where Python 3 writes for Python 2
+        case "_codecs.encode", (str() as text, "latin1"):  # bytes, where Python 3 writes for Python 2, ...
             return text.encode("latin-1")
-    raise DataError(f"{where} asks for {plain(asked.text)}, which it does not need: it is not read", AGAIN)
+        case "__builtin__.bytes" | "builtins.bytes", ():  # ... unless there are none
+            return b""
+    raise DataError(f"{where} asks for {plain(asked.text)}, which it does not need: it is not read", OR_WRITE)
 
 
 def complete(target: object, state: object) -> None:

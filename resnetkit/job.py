@@ -22,6 +22,7 @@ from resnetkit.data.parts import Part, PartName, Source, subset
 from resnetkit.data.sources import Columns, open_source
 from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
+from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
 from resnetkit.errors import plain, some
 from resnetkit.init import initialize
@@ -58,12 +59,13 @@ class Job:
     split: list[Row]
     card: Card  # of the files to come, without metrics
     workers: int
+    passes: int  # parts in which a batch goes through the network, as far as can be told before
     notes: list[str]
 
     @property
     def pass_macs(self) -> int:
         """Multiply-adds of one pass forward: of a batch, or of each part of it."""
-        pictures = self.settings.batch // self.settings.run.accumulate
+        pictures = self.settings.batch // (self.settings.run.accumulate or 1)
         return cost.totals(self.settings.plan, self.settings.preprocess.size).macs * pictures
 
     def lines(self) -> list[tuple[str, str]]:
@@ -106,7 +108,7 @@ def extras(run: Run) -> list[str]:
         f"drop-path {run.drop_path:g}": run.drop_path > 0,
         f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
         f"l1 {run.l1:g}": run.l1 > 0,
-        f"batches in {run.accumulate} parts": run.accumulate > 1,
+        f"batches in {run.accumulate} parts": (run.accumulate or 1) > 1,
         f"mean of the weights ({run.ema})": run.ema is not None,
         f"patience {run.patience}": run.patience is not None,
     }
@@ -141,11 +143,14 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     refuse_bad(seen)
     facts, places = lay_parts(source, seen, run)
     settings = resolve(run, given, facts, begun.card if begun else None)
+    fewest = memory.parts_for(settings, machine, workers)
     parts = {name: subset(source.parts[whole], index) for name, (whole, index) in places.items()}
     stacks = {name: stack_of(seen, whole, index, settings) for name, (whole, index) in places.items()}
     if settings.measure:
         train_set = examples(parts["train"], settings.preprocess, stack=stacks["train"])
-        mean, std = moments(images for _, images, _, _ in eval_batches(train_set, batch=256, workers=workers))
+        height, width = settings.preprocess.size
+        few = max(1, min(256, 2**26 // (height * width)))  # 64 million pixels of each channel at a time
+        mean, std = moments(images for _, images, _, _ in eval_batches(train_set, batch=few, workers=workers))
         settings = replace(settings, preprocess=replace(settings.preprocess, mean=mean, std=std))
     sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
     model = ResNet(settings.plan)
@@ -177,7 +182,7 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         run=kept(run),
         versions=versions(),
     )
-    return Job(settings, machine, model, parts, sets, split, blank, workers, notes)
+    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes)
 
 
 def read_weights(run: Run, start: Path | None) -> Weights | None:

@@ -92,9 +92,10 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     base = lay_out(find(model)) if card is None else card.plan
     plan = with_io(base, channels=preprocess.channels, classes=len(facts.classes))
     batch = batch_size(run, facts, preprocess, reasons)
-    if run.accumulate > batch:
-        raise UsageError(f"a batch of {batch} has not {run.accumulate} parts", f"--accumulate {batch} or less")
-    few = batch == 1 or (run.accumulate > 1 and batch // run.accumulate < 3)  # some part may be a single picture
+    parts = run.accumulate or 1
+    if parts > batch:
+        raise UsageError(f"a batch of {batch} has not {parts} parts", f"--accumulate {batch} or less")
+    few = batch == 1 or (parts > 1 and batch // parts < 3)  # some part may be a single picture
     if few and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
         raise UsageError(
             f"so few pictures at a time leave batch normalisation one value a channel in {model}",

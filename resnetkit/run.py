@@ -40,7 +40,7 @@ class Run:
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
     patience: int | None = None  # end after so many epochs without a better validation (none: go on)
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
-    accumulate: int = 1  # parts that a batch goes through the network in, to save memory; norms see a part at a time
+    accumulate: int | None = None  # parts that a batch goes through the network in (auto: 1, more if memory is short)
 
     weights: str = "none"  # model file or state dict to start from; the head is made anew
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs

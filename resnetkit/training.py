@@ -11,11 +11,11 @@ from typing import Any
 import resnetkit.run as runs
 from resnetkit import files, modelfile, runfile
 from resnetkit.data.split import Row, read_split, write_split
-from resnetkit.engine import checkpoint
+from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.stop import Stop, Stopped, listening, until
-from resnetkit.engine.train import Epoch, Save, State, Tick, fit
+from resnetkit.engine.train import Epoch, Save, Split, State, Tick, fit
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.evaluation import Evaluation
 from resnetkit.job import Job, Watch, kept, prepare
@@ -131,6 +131,11 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             what = f"the newest checkpoint of {plain(folder.path)} is not one of this run: {plain(error)[:200]}"
             raise WeightsError(what, "begin a new run") from error
+    else:
+        state.parts = job.passes
+        if job.settings.run.accumulate is None and state.parts > 1:
+            yield in_parts(job, folder, state)
+            save(job, folder, state)  # gone on with in as many parts, however much memory there is then
     folder.status("running", step=state.step, steps=job.settings.steps)
     folder.journal("begin", step=state.step, machine=job.machine.fingerprint(), lines=dict(job.lines()))
     yield Begin(job, folder.path, state.step)
@@ -159,7 +164,13 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
     yield Done(folder.path, metrics, time.monotonic() - began)
 
 
-def steps(job: Job, folder: RunFolder, state: State, stop: Stop) -> Iterator[Tick | Epoch]:
+def in_parts(job: Job, folder: RunFolder, state: State) -> Note:
+    """Written down and said: how batches go through the network where memory is short."""
+    folder.journal("parts", step=state.step, parts=state.parts)
+    return Note(memory.parted(job.settings, state.parts))
+
+
+def steps(job: Job, folder: RunFolder, state: State, stop: Stop) -> Iterator[Note | Tick | Epoch]:
     """fit(), with what it brings written down as it comes."""
     with closing(
         fit(state, job.settings, job.machine, job.sets["train"], job.sets["val"], workers=job.workers, stop=stop)
@@ -167,6 +178,9 @@ def steps(job: Job, folder: RunFolder, state: State, stop: Stop) -> Iterator[Tic
         for event in events:
             if isinstance(event, Save):
                 save(job, folder, state)
+                continue
+            if isinstance(event, Split):
+                yield in_parts(job, folder, state)
                 continue
             if isinstance(event, Epoch):
                 tables.write_epochs(folder.path / "results.csv", state.history)

@@ -26,8 +26,8 @@ ROOMS = """
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     modelfile foreign weights assumptions
     metrics resolve
-    engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
-    engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
+    engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
+    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results
     runfolder sweep classifier job forecast training trials report.progress
     api doctor flags arguments
@@ -48,6 +48,7 @@ LATE = {
     "data.parquet": {"pyarrow"},  # an extra
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
+    "engine.memory": {"resource"},
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
     "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn

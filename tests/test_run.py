@@ -117,7 +117,7 @@ def test_the_ranges() -> None:
         "steps": "at least 1 and at most 1000000000, or auto",
         "batch": "at least 1 and at most 1000000, or auto",
         "patience": "at least 1 and at most 1000000, or none",
-        "accumulate": "at least 1 and at most 1000000",
+        "accumulate": "at least 1 and at most 1000000, or auto",
         "ema": "more than 0 and less than 1, or none",
         "lr": "more than 0 and at most 1000000, or auto",
         "momentum": "at least 0 and less than 1",

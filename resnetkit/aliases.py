@@ -56,6 +56,7 @@ ALIASES = {
     "hue": "hsv-h color-jitter-hue",
     "cutout": "cutout-length cutout-size",
     "erase": "random-erase random-erasing reprob re-prob erasing",
+    "repeats": "aug-repeats repeated-aug ra-reps ra-sampler num-repeats repetitions",
     "mixup": "mixup-alpha mix-up",
     "cutmix": "cutmix-alpha cut-mix",
     "resume": "continue",

@@ -125,6 +125,7 @@ def variation(settings: Settings) -> str:
         said.append(f"{run.policy} {augment.policy_count} x {run.policy_strength:g}")
     said += [f"{name} {getattr(run, name):g}" for name in ("jitter", "hue", "cutout", "erase") if getattr(run, name)]
     said += [" or ".join(f"{name} {getattr(run, name):g}" for name in ("mixup", "cutmix") if getattr(run, name))]
+    said += [f"each {run.repeats} times in a batch"] if run.repeats > 1 else []
     return ", ".join(filter(None, said))
 
 

@@ -80,6 +80,7 @@ class Run:
     hue: float = 0.0  # how far hues turn at most, as a share of the circle
     cutout: float = 0.0  # side of a square wiped out of each picture, as a share of the picture's
     erase: float = 0.0  # share of the pictures that lose a random rectangle
+    repeats: int = 1  # times that a batch has each picture, varied otherwise; an epoch then shows fewer of them
     mixup: float = 0.0  # alpha: blends pictures in pairs, and their labels (0: off)
     cutmix: float = 0.0  # alpha: pastes a part of one picture into another; beside mixup in half the batches (0: off)
 
@@ -138,6 +139,7 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "hue": ((">=", 0), ("<=", 0.5)),
     "cutout": ((">=", 0), ("<", 1)),
     "erase": ((">=", 0), ("<=", 1)),
+    "repeats": ((">=", 1), ("<=", 1000)),
     "mixup": ((">=", 0), ("<=", 100)),
     "cutmix": ((">=", 0), ("<=", 100)),
     "save_every": ((">=", 0),),

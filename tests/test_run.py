@@ -140,6 +140,7 @@ def test_the_ranges() -> None:
         "hue": "at least 0 and at most 0.5",
         "cutout": "at least 0 and less than 1",
         "erase": "at least 0 and at most 1",
+        "repeats": "at least 1 and at most 1000",
         "mixup": "at least 0 and at most 100",
         "cutmix": "at least 0 and at most 100",
         "workers": "at least 0 and at most 256, or auto",

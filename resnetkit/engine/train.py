@@ -260,6 +260,7 @@ def stream(settings: Settings, train_set: Examples, start: int, stop: int, worke
         stop_step=stop,
         workers=workers,
         balanced=settings.run.sampling == "balanced",
+        repeats=settings.run.repeats,
     )
 
 

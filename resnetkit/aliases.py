@@ -39,6 +39,7 @@ ALIASES = {
     "out": "output output-dir out-dir save-dir name project o experiment results-dir results-file output-file",
     "device": "gpu gpus cuda accelerator no-cuda use-gpu",
     "precision": "amp amp-dtype half fp16 bf16 fp32 dtype mixed-precision",
+    "tensorboard": "tb log-tb tensorboard-log use-tensorboard",
     "workers": "num-workers threads j n-workers",
     "seed": "random-seed random-state manual-seed",
     "val_share": "val-split val-pct valid-pct validation-split train-val-split val-ratio val-fraction",

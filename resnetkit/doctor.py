@@ -11,7 +11,11 @@ import resnetkit
 from resnetkit.errors import plain
 
 CORE = ("torch", "numpy", "pillow", "safetensors", "rich", "scikit-learn", "matplotlib", "filelock")
-EXTRAS = {"data": ("pyarrow",)}  # what pip calls them: resnetkit[data]
+EXTRAS = {
+    "data": ("pyarrow",),
+    "tensorboard": ("tensorboard",),
+    "sweep": ("optuna",),
+}  # what pip calls them: resnetkit[data]
 
 
 def examine() -> dict[str, Any]:

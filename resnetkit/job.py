@@ -28,13 +28,14 @@ from resnetkit.errors import plain, some
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
+from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import UNTUNED, Run
 
 Watch = Callable[[int, int], None]
 
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
-ELSEWHERE = ("data", "out", "device", "workers", "weights", "save_every")
+ELSEWHERE = ("data", "out", "device", "workers", "weights", "save_every", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     ``start`` is the network a stopped run began with, in place of ``run.weights``.
     """
     runs.refuse_idle(run, given)
+    if run.tensorboard:
+        board.require()
     machine = choose(run.device, run.precision)
     columns = Columns(image=run.image_column, label=run.label_column, part=run.part_column, group=run.group_column)
     source = open_source(run.data, max_pixels=run.max_pixels, columns=columns)

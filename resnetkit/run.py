@@ -87,6 +87,7 @@ class Run:
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the forward pass
     save_every: float = 20.0  # seconds between checkpoints; changes no result
+    tensorboard: bool = False  # write what happens for TensorBoard too, which is an extra; changes no result
     workers: int | None = None  # threads that read pictures; changes no result (auto: by the machine)
     seed: int = 0  # of the weights, the order, the augmentation and the validation split
 

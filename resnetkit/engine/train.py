@@ -287,15 +287,15 @@ def fit(
         return
     parts = state.parts
     for tick in train(state, batches, settings, machine, train_set.names):
-        if state.parts > parts:
+        yield tick
+        newly = state.parts > parts  # saved, since a resumed run must not have to meet the limit at the same step
+        if newly:
             parts = state.parts
             yield Split(tick.step, parts)
-            yield Save()  # a run that is resumed must not have to meet the limit at the very same step
-        yield tick
         if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
             yield epoch
         last = bool(stop) or state.over(settings)
-        if last or time.monotonic() - saved >= pause:
+        if last or newly or time.monotonic() - saved >= pause:
             before = time.monotonic()
             yield Save()
             saved = time.monotonic()

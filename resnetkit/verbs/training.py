@@ -152,6 +152,7 @@ CONTENTS = {
     "confusion_matrix.png": "the same as a picture",
     "results.csv": "a row an epoch",
     "curves.png": "the same as a picture",
+    "tensorboard": "what happened; tensorboard --logdir shows it",
     "split.csv": "which pictures were trained on",
     "run.json": "every setting; resnet train --run repeats the run",
 }

@@ -1,0 +1,74 @@
+"""What a run tells TensorBoard: an extra, written beside everything else and read by nothing here."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from resnetkit.engine.train import Epoch, Tick
+from resnetkit.errors import ResourceError, plain
+
+
+def require() -> None:
+    """ResourceError where TensorBoard's own writer is not to be had."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise ResourceError(
+            f"tensorboard cannot be imported: {plain(error)}",
+            'pip install "resnetkit[tensorboard]", or leave --tensorboard out',
+        ) from None
+
+
+class Board:
+    """The event file of one process; those of a run that was resumed lie side by side, and show as one."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """``step`` is the last one that counts: what was written of later ones is hidden, since it comes again."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(folder, purge_step=step + 1 if step else 0)
+
+    def begin(self, texts: Mapping[str, Any]) -> None:
+        """The settings of a run, as a table."""
+        rows = [f"| {name} | {plain(value)} |" for name, value in texts.items()]
+        self.writer.add_text("settings", "\n".join(["| setting | value |", "|---|---|", *rows]), 0)
+
+    def take(self, event: Tick | Epoch) -> None:
+        """A step or an epoch, as numbers."""
+        if isinstance(event, Tick):
+            named = {"loss": event.loss, "accuracy": event.correct / event.pictures, "learning rate": event.lr}
+            values, step = {f"step/{k}": v for k, v in (named | {"gradient": event.gradient}).items()}, event.step
+        else:
+            names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+            values, step = {f"epoch/{name}": event.row[name] for name in names}, int(event.row["step"])
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
+
+    def flush(self) -> None:
+        """Put everything into the file, so that a run killed from here on has lost nothing that counts."""
+        self.writer.flush()
+
+    def end(self, step: int, metrics: Mapping[str, Any], matrix: Path) -> None:
+        """The figures of the best network and its confusion matrix; a run whose end is repeated replaces them."""
+        after = step + 1  # beyond the last step, and so hidden when it comes again
+        for name in ("accuracy", "loss"):
+            self.writer.add_scalar(f"best/{metrics['split']}_{name}", metrics[name], after)
+        with Image.open(matrix) as image:
+            self.writer.add_image("confusion matrix", np.asarray(image.convert("RGB")), after, dataformats="HWC")
+
+
+@contextmanager
+def opened(folder: Path, step: int, *, wanted: bool) -> Iterator[Board | None]:
+    """A board, or None where none is wanted."""
+    if not wanted:
+        yield None
+        return
+    board = Board(folder, step)
+    try:
+        yield board
+    finally:
+        board.writer.close()

@@ -4,19 +4,19 @@ import json
 import shutil
 import statistics
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetkit import files
+from resnetkit import files, runfile, study
 from resnetkit import sweep as sweeps
 from resnetkit.engine.stop import Stopped
-from resnetkit.errors import DivergedError, UsageError, plain
+from resnetkit.errors import DivergedError, KitError, UsageError, plain
 from resnetkit.job import Watch
 from resnetkit.report import tables
 from resnetkit.run import override, spell
-from resnetkit.runfolder import RunFolder, check_out
+from resnetkit.runfolder import RUNS, RunFolder, check_out
 from resnetkit.sweep import Sweep
 from resnetkit.training import Event, resuming, training
 
@@ -54,12 +54,29 @@ class Place:
 
 @contextmanager
 def begun(sweep: Sweep, out: str | None) -> Iterator[Path]:
-    """A new folder for a sweep, locked."""
+    """A new folder for a sweep, locked. Gone again where the sweep ends in an error before any trial has begun."""
     check_out(out)
+    before = {path for path in (RUNS, Path(out or RUNS)) if path.exists()}
     folder = RunFolder.create(out, "sweep")
-    with folder.locked():
-        files.write_text(folder.path / "sweep.json", sweeps.dumps(sweep))
-        yield folder.path
+    try:
+        with folder.locked():
+            files.write_text(folder.path / "sweep.json", sweeps.dumps(sweep))
+            yield folder.path
+    except KitError as error:
+        if not isinstance(error, Stopped):
+            leave_nothing(folder.path, before)
+        raise
+
+
+def leave_nothing(folder: Path, before: set[Path]) -> None:
+    """Take back the folder of a sweep of which no trial has begun, such as one whose data cannot be read."""
+    if {entry.name for entry in folder.iterdir()} <= {".lock", "sweep.json", "sweep.csv"}:
+        for entry in folder.iterdir():
+            entry.unlink()
+        for made in (folder, RUNS):
+            if made not in before:
+                with suppress(OSError):  # there may be other runs by now
+                    made.rmdir()
 
 
 @contextmanager
@@ -73,9 +90,35 @@ def reopened(path: str | Path) -> Iterator[tuple[Sweep, Path]]:
 
 
 def trials_of(sweep: Sweep, folder: Path) -> list[Trial]:
+    """All trials of a sweep; of a search by Optuna, where each follows from those before, none yet."""
     every = sweep.changes()
-    width = len(str(len(every) - 1))
-    return [Trial(folder / f"{i:0{width}d}", changes) for i, changes in enumerate(every)]
+    return [Trial(place(folder, i, len(every)), changes) for i, changes in enumerate(every)]
+
+
+def place(folder: Path, number: int, count: int) -> Path:
+    """The folder of one trial of ``count``."""
+    return folder / f"{number:0{len(str(count - 1))}d}"
+
+
+def proposals(sweep: Sweep, before: Sequence[Trial], folder: Path) -> list[Trial]:
+    """What Optuna tries after the trials ``before``, which are over: the same settings with every seed.
+
+    It is told the mean accuracy on validation, or of settings of which a trial diverged or could not be, a failure.
+    """
+    seeds, past = sweep.seeds, []
+    for start in range(0, len(before), len(seeds)):
+        group = before[start : start + len(seeds)]
+        figures = [metrics["val_accuracy"] for trial in group if (metrics := trial.metrics)]
+        past.append((without_seed(group[0]), statistics.mean(figures) if len(figures) == len(seeds) else None))
+    folders = [place(folder, len(before) + i, sweep.count) for i in range(len(seeds))]
+    begun = next((path / "run.json" for path in folders if (path / "run.json").is_file()), None)
+    if begun is not None:  # by another version of Optuna, it may be
+        run, _ = runfile.read_file(begun)
+        changes = {name: getattr(run, name) for name in sweep.axes if name != "seed"}
+    else:
+        changes = study.proposed(sweep, past)
+    varied = "seed" in sweep.axes
+    return [Trial(p, {**changes, **({"seed": s} if varied else {})}) for p, s in zip(folders, seeds, strict=True)]
 
 
 def attempt(sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None) -> Generator[Event]:

@@ -29,7 +29,7 @@ ROOMS = """
     engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
     evaluation report.tables report.pictures report.results report.board
-    runfolder sweep classifier job forecast training trials report.progress
+    runfolder sweep study classifier job forecast training trials report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.table cli
 """.split()
@@ -51,6 +51,7 @@ LATE = {
     "engine.memory": {"resource"},
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
+    "study": {"optuna"},  # an extra
     "report.board": {"torch.utils.tensorboard"},  # an extra
     "report.results": {"resnetkit.report.pictures"},  # matplotlib loads where something is drawn
 }

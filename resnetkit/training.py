@@ -131,6 +131,8 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             what = f"the newest checkpoint of {plain(folder.path)} is not one of this run: {plain(error)[:200]}"
             raise WeightsError(what, "begin a new run") from error
+        if run.accumulate is None and job.passes > state.parts:
+            yield Note(f"memory is shorter than when this run began; it goes on in {state.parts} parts all the same")
     else:
         state.parts = job.passes
         if run.accumulate is None and state.parts > 1:

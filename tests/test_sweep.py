@@ -279,7 +279,7 @@ def test_words_that_cannot_be_meant(tmp_path: Path, words: str, code: int, menti
     assert not any(tmp_path.iterdir()), "nothing stays of a sweep that never began"
 
 
-TPE = ["--lr", "0.001..1e7", "--search", "optuna", "--trials", "4", "--model", "resnet20", "--steps", "4"]
+TPE = ["--lr", "0.001..1e6", "--search", "optuna", "--trials", "4", "--model", "resnet20", "--steps", "4"]
 TPE += ["--batch", "32", "--device", "cpu", "--save-every", "0"]
 
 

@@ -23,7 +23,7 @@ from resnetkit.data.sources import Columns, open_source
 from resnetkit.data.split import Row, carve, read_split
 from resnetkit.data.survey import data_hash, digest_of
 from resnetkit.engine.device import Machine, choose
-from resnetkit.engine.evaluate import EVAL_BATCH, SMALL, answer, forward, join
+from resnetkit.engine.evaluate import answer, at_once, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.model import ResNet
@@ -94,9 +94,8 @@ class Classifier:
         if top is not None and self.card.task == "numbers":
             raise UsageError("this model answers with numbers, of which none is likelier", "leave top out")
         inputs = expand([paths] if isinstance(paths, str | bytes | os.PathLike) else paths)
-        small = max(self.card.preprocess.size) <= SMALL
         with ThreadPoolExecutor(usual_workers(workers) or 1) as threads:
-            while some_inputs := list(islice(inputs, EVAL_BATCH[small])):
+            while some_inputs := list(islice(inputs, at_once(self.card.preprocess))):
                 read = list(threads.map(partial(self._read, max_pixels), some_inputs))
                 yield from self._answer([name for name, _ in some_inputs], read, top)
 

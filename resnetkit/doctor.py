@@ -15,6 +15,8 @@ EXTRAS = {
     "data": ("pyarrow",),
     "video": ("av",),
     "fonts": ("noto-cjk-sans-otc", "manimgx-fonts"),
+    "tensorboard": ("tensorboard",),
+    "sweep": ("optuna",),
 }  # what pip calls them: resnetkit[data]
 
 

@@ -1,10 +1,12 @@
 """How long a run will take and how much memory, from a few steps really taken."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from resnetkit import cost
+from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer
 from resnetkit.engine.train import State, stream, train
@@ -12,6 +14,7 @@ from resnetkit.job import Job
 
 STEPS = 12  # that are tried, unless they take more than PATIENCE
 PATIENCE = 10.0  # seconds
+MACS = 5e11  # multiply-adds of a step that a CPU tries; of larger steps a part is tried
 
 
 @dataclass(frozen=True)
@@ -21,21 +24,30 @@ class Forecast:
     seconds: float
     seconds_a_step: float
     bytes: int  # at the peak, of the process or of the device
+    parts: int  # in which a batch goes through the network
 
 
 def forecast(job: Job) -> Forecast:
-    """Train a few steps and evaluate a few batches; the job's network is used up by it."""
+    """Train a few steps and evaluate a few batches; the job's network is used up by it.
+
+    Raises ResourceError where not even a picture fits into memory.
+    """
     with threads(job.pass_macs):
         return measured(job)
 
 
 def measured(job: Job) -> Forecast:
-    state = State.start(job.model, job.settings, job.machine)
-    tried = min(STEPS, job.settings.steps)
+    parts, begun = job.passes, job.machine.peak_memory()
+    few = tried_pictures(job, parts)
+    whole = few == job.settings.batch
+    settings = job.settings if whole else replace(job.settings, batch=few)
+    state = State.start(job.model, settings, job.machine)
+    state.parts = parts if whole else 1
+    tried = min(STEPS, settings.steps)
     ticks = train(
         state,
-        stream(job.settings, job.sets["train"], 0, tried, job.workers),
-        job.settings,
+        stream(settings, job.sets["train"], 0, tried, job.workers),
+        settings,
         job.machine,
         job.sets["train"].names,
     )
@@ -46,9 +58,28 @@ def measured(job: Job) -> Forecast:
             break
     steps = np.diff(times)
     step = float(np.median(steps[1:] if len(steps) > 1 else steps))  # the first one also warms up
+    step *= job.settings.batch / few
     epochs = -(-job.settings.steps // job.settings.epoch_steps)
     seconds = step * job.settings.steps + evaluation_seconds(job) * epochs
-    return Forecast(seconds, step, job.machine.peak_memory())
+    peak = job.machine.peak_memory()
+    if not whole:
+        part = -(-job.settings.batch // parts)
+        peak = max(peak, begun + memory.need(job.settings, job.machine, job.workers).of(part))
+    return Forecast(seconds, step, peak, state.parts if whole else parts)
+
+
+def tried_pictures(job: Job, parts: int) -> int:
+    """How many pictures a step is tried with: all of a batch, unless that would take too long or too much memory."""
+    settings, batch = job.settings, job.settings.batch
+    if job.machine.device.type != "cpu":
+        return batch  # quick, and refused in good time where it is too much
+    fit = -(-batch // memory.fewest_parts(settings, job.machine, job.workers))
+    quick = int(
+        MACS / (3 * cost.totals(settings.plan, settings.preprocess.size).macs)
+    )  # back is twice as much as forth
+    if quick >= batch and -(-batch // parts) <= fit:
+        return batch
+    return max(-(-batch // memory.most_parts(settings)), min(fit, quick))
 
 
 def evaluation_seconds(job: Job) -> float:

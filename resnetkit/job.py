@@ -23,12 +23,14 @@ from resnetkit.data.parts import Labels, Part, PartName, Source, subset
 from resnetkit.data.sources import Columns, open_source
 from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
+from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
 from resnetkit.errors import DataError, plain, some
 from resnetkit.init import initialize
 from resnetkit.metrics import Scale
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
+from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import UNTUNED, Run
 from resnetkit.tasks import TASKS
@@ -36,7 +38,7 @@ from resnetkit.tasks import TASKS
 Watch = Callable[[int, int], None]
 
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
-ELSEWHERE = ("data", "out", "device", "workers", "weights", "save_every")
+ELSEWHERE = ("data", "out", "device", "workers", "weights", "save_every", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ class Job:
     split: list[Row]
     card: Card  # of the files to come, without metrics
     workers: int
+    passes: int  # parts in which a batch goes through the network, as far as can be told before
     notes: list[str]
 
     @property
     def pass_macs(self) -> int:
         """Multiply-adds of one pass forward: of a batch, or of each part of it."""
-        pictures = self.settings.batch // self.settings.run.accumulate
+        pictures = self.settings.batch // (self.settings.run.accumulate or 1)
         return cost.totals(self.settings.plan, self.settings.preprocess.size).macs * pictures
 
     def lines(self) -> list[tuple[str, str]]:
@@ -116,7 +119,7 @@ def extras(run: Run) -> list[str]:
         f"drop-path {run.drop_path:g}": run.drop_path > 0,
         f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
         f"l1 {run.l1:g}": run.l1 > 0,
-        f"batches in {run.accumulate} parts": run.accumulate > 1,
+        f"batches in {run.accumulate} parts": (run.accumulate or 1) > 1,
         f"mean of the weights ({run.ema})": run.ema is not None,
         f"patience {run.patience}": run.patience is not None,
     }
@@ -133,6 +136,7 @@ def variation(settings: Settings) -> str:
         said.append(f"{run.policy} {augment.policy_count} x {run.policy_strength:g}")
     said += [f"{name} {getattr(run, name):g}" for name in ("jitter", "hue", "cutout", "erase") if getattr(run, name)]
     said += [" or ".join(f"{name} {getattr(run, name):g}" for name in ("mixup", "cutmix") if getattr(run, name))]
+    said += [f"each {run.repeats} times in a batch"] if run.repeats > 1 else []
     return ", ".join(filter(None, said))
 
 
@@ -142,6 +146,8 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     ``start`` is the network a stopped run began with, in place of ``run.weights``.
     """
     runs.refuse_idle(run, given)
+    if run.tensorboard:
+        board.require()
     machine = choose(run.device, run.precision)
     source = open_source(run.data, max_pixels=run.max_pixels, columns=columns_of(run))
     workers = usual_workers(run.workers)
@@ -150,11 +156,14 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     refuse_bad(seen)
     facts, places = lay_parts(source, seen, run)
     settings = resolve(run, given, facts, begun.card if begun else None)
+    fewest = memory.parts_for(settings, machine, workers)
     parts = {name: subset(source.parts[whole], index) for name, (whole, index) in places.items()}
     stacks = {name: stack_of(seen, whole, index, settings) for name, (whole, index) in places.items()}
     if settings.measure:
         train_set = examples(parts["train"], settings.preprocess, stack=stacks["train"])
-        mean, std = moments(images for _, images, _, _ in eval_batches(train_set, batch=256, workers=workers))
+        height, width = settings.preprocess.size
+        few = max(1, min(256, 2**26 // (height * width)))  # 64 million pixels of each channel at a time
+        mean, std = moments(images for _, images, _, _ in eval_batches(train_set, batch=few, workers=workers))
         settings = replace(settings, preprocess=replace(settings.preprocess, mean=mean, std=std))
     sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
     model = ResNet(settings.plan)
@@ -188,7 +197,7 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         task=settings.task,
         scale=settings.scale,
     )
-    return Job(settings, machine, model, parts, sets, split, blank, workers, notes)
+    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes)
 
 
 def columns_of(run: Run) -> Columns:

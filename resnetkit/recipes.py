@@ -99,7 +99,6 @@ RECIPES = {
     "strikes-back-a1": recipe(
         "600 epochs for the highest accuracy",
         "Wightman et al. 2021, table 2, A1",
-        "every picture three times in a batch (repeated augmentation)",
         **STRIKES,
         epochs=600,
         lr=5e-3,
@@ -108,13 +107,13 @@ RECIPES = {
         smoothing=0.1,
         drop_path=0.05,
         policy_strength=0.7,
+        repeats=3,
         mixup=0.2,
         flip=True,
     ),
     "strikes-back-a2": recipe(
         "300 epochs",
         "Wightman et al. 2021, table 2, A2",
-        "every picture three times in a batch (repeated augmentation)",
         **STRIKES,
         epochs=300,
         lr=5e-3,
@@ -123,6 +122,7 @@ RECIPES = {
         smoothing=0.0,
         drop_path=0.05,
         policy_strength=0.7,
+        repeats=3,
         mixup=0.1,
         flip=True,
     ),
@@ -144,7 +144,7 @@ RECIPES = {
     "torchvision-v2": recipe(
         "600 epochs as torchvision trained its second weights",
         "Vryniotis 2021, How to train state-of-the-art models using TorchVision's latest primitives",
-        "every picture four times in an epoch (repeated augmentation), and evaluation at 224 after training at 176",
+        "evaluation at 224 after training at 176",
         size=176,
         optimizer="sgd",
         momentum=0.9,
@@ -159,6 +159,7 @@ RECIPES = {
         mixup=0.2,
         cutmix=1.0,
         policy="trivialaugment",
+        repeats=4,
         erase=0.1,
         ema=0.999966,  # of every step; there 0.00109 of the weights come in at every 32nd
         crop_scale=0.08,

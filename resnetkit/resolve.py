@@ -102,9 +102,14 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     base = lay_out(find(model)) if card is None else card.plan
     plan = with_io(base, channels=preprocess.channels, classes=len(facts.classes))
     batch = batch_size(run, facts, preprocess, reasons)
-    if run.accumulate > batch:
-        raise UsageError(f"a batch of {batch} has not {run.accumulate} parts", f"--accumulate {batch} or less")
-    few = batch == 1 or (run.accumulate > 1 and batch // run.accumulate < 3)  # some part may be a single picture
+    parts = run.accumulate or 1
+    if run.repeats > batch:
+        raise UsageError(
+            f"a batch of {batch} has no room for {run.repeats} times a picture", f"--repeats {batch} or less"
+        )
+    if parts > batch:
+        raise UsageError(f"a batch of {batch} has not {parts} parts", f"--accumulate {batch} or less")
+    few = batch == 1 or (parts > 1 and batch // parts < 3)  # some part may be a single picture
     if few and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
         raise UsageError(
             f"so few pictures at a time leave batch normalisation one value a channel in {model}",
@@ -243,6 +248,9 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
     alone = "a step of one picture has no other to mix it with"
     idle = {
         "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
+        "repeats": run.repeats > 1
+        and not varied(settings)
+        and "nothing varies the pictures: all copies would be equal",
         "hue": run.hue > 0 and grey and "the pictures are grey",
         "mixup": run.mixup > 0 and settings.batch == 1 and alone,
         "cutmix": run.cutmix > 0 and settings.batch == 1 and alone,
@@ -281,6 +289,13 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
             f"the first of the milestones, {run.milestones[0]:g}, lies within the warmup of {settings.warmup:g}",
             "a shorter --warmup, or later milestones",
         )
+
+
+def varied(settings: Settings) -> bool:
+    """Whether two looks at one picture may differ."""
+    run = settings.run
+    always = settings.crop != "none" or settings.flip or run.policy != "none"
+    return always or any((run.jitter, run.hue, run.cutout, run.erase, run.mixup, run.cutmix))
 
 
 def even(facts: Facts) -> str:

@@ -45,7 +45,7 @@ class Run:
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
     patience: int | None = None  # end after so many epochs without a better validation (none: go on)
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
-    accumulate: int = 1  # parts that a batch goes through the network in, to save memory; norms see a part at a time
+    accumulate: int | None = None  # parts that a batch goes through the network in (auto: 1, more if memory is short)
 
     weights: str = "none"  # model file or state dict to start from; the head is made anew
     init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
@@ -86,12 +86,14 @@ class Run:
     hue: float = 0.0  # how far hues turn at most, as a share of the circle
     cutout: float = 0.0  # side of a square wiped out of each picture, as a share of the picture's
     erase: float = 0.0  # share of the pictures that lose a random rectangle
+    repeats: int = 1  # times that a batch has each picture, varied otherwise; an epoch then shows fewer of them
     mixup: float = 0.0  # alpha: blends pictures in pairs, and their labels (0: off)
     cutmix: float = 0.0  # alpha: pastes a part of one picture into another; beside mixup in half the batches (0: off)
 
     device: str = "auto"  # auto, cpu, cuda, cuda:1 or mps
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # of the forward pass
     save_every: float = 20.0  # seconds between checkpoints; changes no result
+    tensorboard: bool = False  # write what happens for TensorBoard too, which is an extra; changes no result
     workers: int | None = None  # threads that read pictures; changes no result (auto: by the machine)
     seed: int = 0  # of the weights, the order, the augmentation and the validation split
 
@@ -152,6 +154,7 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "hue": ((">=", 0), ("<=", 0.5)),
     "cutout": ((">=", 0), ("<", 1)),
     "erase": ((">=", 0), ("<=", 1)),
+    "repeats": ((">=", 1), ("<=", 1000)),
     "mixup": ((">=", 0), ("<=", 100)),
     "cutmix": ((">=", 0), ("<=", 100)),
     "save_every": ((">=", 0),),

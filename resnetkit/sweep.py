@@ -2,11 +2,11 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Span:
 
 
 Axis = tuple[Any, ...] | Span
+Search = Literal["grid", "random", "optuna"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class Sweep:
     given: frozenset[str]
     axes: Mapping[str, Axis]
     trials: int | None = None  # drawn by the seed of the run; None: every combination
+    search: Search | None = None  # how trials are found (None: at random where they are counted, else all)
 
     def __post_init__(self) -> None:
         if not self.axes:
@@ -58,6 +60,12 @@ class Sweep:
                 raise UsageError(f"{name} goes from {axis.low:g} to {axis.high:g}", "write LOW..HIGH")
             if not isinstance(axis, Span) and len(set(axis)) < len(axis):
                 raise UsageError(f"{name} has a value twice", "write each value once")
+        if self.search in ("random", "optuna") and self.trials is None:
+            raise UsageError(f"a search by {self.search} has no end of its own", "say how many: --trials 20")
+        if self.search == "grid" and self.trials is not None:
+            raise UsageError("a grid tries every combination", "leave --trials out, or write --search random")
+        if self.search == "optuna" and set(self.axes) == {"seed"}:
+            raise UsageError("optuna has nothing to choose: only the seed varies", "leave --search out")
         spans = [name for name, axis in self.axes.items() if isinstance(axis, Span)]
         if spans and self.trials is None:
             raise UsageError(f"{spans[0]} is a span, which has no end of values", "say how many: --trials 20")
@@ -65,6 +73,10 @@ class Sweep:
             raise UsageError(f"{self.trials} trials of {self.size} combinations", f"--trials {self.size}, or none")
         if (self.trials or self.size) > MOST:
             raise UsageError(f"{self.trials or self.size:,} trials are more than {MOST:,}", "draw some with --trials")
+        if self.search == "optuna":  # a combination that cannot be is a trial that fails
+            for name, axis in self.axes.items():
+                for value in (axis.low, axis.high) if isinstance(axis, Span) else axis:
+                    override(self.run, {name: value})
         for changes in self.changes():
             refuse_idle(override(self.run, changes), self.given | changes.keys())
 
@@ -74,8 +86,30 @@ class Sweep:
         once = ("seed",) if self.trials is not None else ()
         return math.prod(len(a) for name, a in self.axes.items() if not isinstance(a, Span) and name not in once)
 
+    @property
+    def count(self) -> int:
+        """How many trials there are when all is done."""
+        return self.trials * len(self.seeds) if self.search == "optuna" and self.trials else len(self.changes())
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """With each of these every proposal is tried."""
+        seeds = self.axes.get("seed")
+        return seeds if isinstance(seeds, tuple) else (self.run.seed,)
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Of the settings that have a list of values, without the seed; none where one is a span."""
+        lists = {name: axis for name, axis in self.axes.items() if name != "seed" and not isinstance(axis, Span)}
+        if len(lists) == len(self.axes.keys() - {"seed"}):
+            yield from (dict(zip(lists, values, strict=True)) for values in product(*lists.values()))
+
     def changes(self) -> list[dict[str, Any]]:
-        """What each trial has of its own, in order. Settings that are drawn are tried with every seed."""
+        """What each trial has of its own, in order. Settings that are drawn are tried with every seed.
+
+        Of a search by Optuna none is known before: see study.proposed.
+        """
+        if self.search == "optuna":
+            return []
         seeds = self.axes.get("seed")
         if self.trials is None or not isinstance(seeds, tuple):
             return self.settings(self.axes)
@@ -111,6 +145,7 @@ def dumps(sweep: Sweep) -> str:
     about = {
         "format": FORMAT,
         "trials": sweep.trials,
+        "search": sweep.search,
         "axes": axes,
         "run": json.loads(runfile.dumps(sweep.run, sweep.given)),
     }
@@ -132,7 +167,10 @@ def read_file(path: Path) -> Sweep:
                 axes[name] = Span(*(runs.check(name, axis[end]) for end in ("from", "to")))
             else:
                 axes[name] = tuple(runs.check(name, value) for value in axis)
-        return Sweep(run=run, given=given, axes=axes, trials=document["trials"])
+        search = document.get("search")  # sweeps from before it was there have none
+        if search is not None and search not in get_args(Search):
+            raise ValueError(f"search is {search!r}")
+        return Sweep(run=run, given=given, axes=axes, trials=document["trials"], search=search)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise

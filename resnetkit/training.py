@@ -4,22 +4,22 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import resnetkit.run as runs
 from resnetkit import files, modelfile, runfile
 from resnetkit.data.split import Row, read_split, write_split
-from resnetkit.engine import checkpoint
+from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.stop import Stop, Stopped, listening, until
-from resnetkit.engine.train import Epoch, Save, State, Tick, fit
+from resnetkit.engine.train import Epoch, Save, Split, State, Tick, fit
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
-from resnetkit.report import tables
+from resnetkit.report import board, tables
 from resnetkit.report.results import picture_notes, write_curves, write_evaluation
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
@@ -114,7 +114,7 @@ def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder)
 
 def work(job: Job, folder: RunFolder) -> Generator[Event]:
     """Train to the end, measure, and leave everything in the folder. The folder is locked already."""
-    began = time.monotonic()
+    began, run, task = time.monotonic(), job.settings.run, TASKS[job.settings.task]
     yield from (Note(text) for text in job.notes)
     state = State.start(job.model, job.settings, job.machine)
     snapshot, damage = checkpoint.newest(folder.checkpoints)
@@ -132,15 +132,29 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             what = f"the newest checkpoint of {plain(folder.path)} is not one of this run: {plain(error)[:200]}"
             raise WeightsError(what, "begin a new run") from error
+        if run.accumulate is None and job.passes > state.parts:
+            yield Note(f"memory is shorter than when this run began; it goes on in {state.parts} parts all the same")
+    else:
+        state.parts = job.passes
+        if run.accumulate is None and state.parts > 1:
+            yield in_parts(job, folder, state)
+            save(job, folder, state)  # gone on with in as many parts, however much memory there is then
     folder.status("running", step=state.step, steps=job.settings.steps)
     folder.journal("begin", step=state.step, machine=job.machine.fingerprint(), lines=dict(job.lines()))
     yield Begin(job, folder.path, state.step)
     try:
-        with listening() as stop:
-            yield from steps(job, folder, state, stop)
+        with (
+            listening() as stop,
+            board.opened(folder.path / "tensorboard", state.step, task, wanted=run.tensorboard) as shown,
+        ):
+            if shown and not state.step:
+                shown.begin(dict(job.lines()) | asdict(run))
+            yield from steps(job, folder, state, stop, shown)
             if not stop and state.step < job.settings.steps:
                 yield Note(early(state))
             metrics = None if stop else conclude(job, folder, state, stop)
+            if shown and metrics is not None:
+                shown.end(state.step, metrics, folder.path)
         if metrics is None:
             raise Stopped(
                 f"stopped by {stop.reason} after step {state.step} of {job.settings.steps}; everything is saved",
@@ -161,18 +175,33 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
     yield Done(folder.path, metrics, time.monotonic() - began)
 
 
-def steps(job: Job, folder: RunFolder, state: State, stop: Stop) -> Iterator[Tick | Epoch]:
+def in_parts(job: Job, folder: RunFolder, state: State) -> Note:
+    """Written down and said: how batches go through the network where memory is short."""
+    folder.journal("parts", step=state.step, parts=state.parts)
+    return Note(memory.parted(job.settings, state.parts))
+
+
+def steps(
+    job: Job, folder: RunFolder, state: State, stop: Stop, shown: board.Board | None
+) -> Iterator[Note | Tick | Epoch]:
     """fit(), with what it brings written down as it comes."""
     with closing(
         fit(state, job.settings, job.machine, job.sets["train"], job.sets["val"], workers=job.workers, stop=stop)
     ) as events:
         for event in events:
             if isinstance(event, Save):
+                if shown:
+                    shown.flush()
                 save(job, folder, state)
+                continue
+            if isinstance(event, Split):
+                yield in_parts(job, folder, state)
                 continue
             if isinstance(event, Epoch):
                 tables.write_epochs(folder.path / "results.csv", state.history)
                 folder.journal("epoch", **event.row, best=event.best)
+            if shown:
+                shown.take(event)
             yield event
 
 

@@ -4,20 +4,21 @@ import json
 import shutil
 import statistics
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetkit import files
+from resnetkit import files, runfile, study
 from resnetkit import sweep as sweeps
 from resnetkit.engine.stop import Stopped
-from resnetkit.errors import DivergedError, UsageError, plain
+from resnetkit.errors import DivergedError, KitError, UsageError, plain
 from resnetkit.job import Watch
 from resnetkit.report import tables
 from resnetkit.run import override, spell
-from resnetkit.runfolder import RunFolder, check_out
+from resnetkit.runfolder import RUNS, RunFolder, check_out
 from resnetkit.sweep import Sweep
+from resnetkit.tasks import TASKS, Task, judged_by
 from resnetkit.training import Event, resuming, training
 
 
@@ -48,18 +49,36 @@ class Place:
 
     changes: dict[str, Any]  # without the seed
     trials: tuple[Trial, ...]  # that are done, the best first
-    accuracy: float  # mean
+    task: Task
+    judged: float  # mean
     spread: float  # standard deviation over the seeds; 0 for one
 
 
 @contextmanager
 def begun(sweep: Sweep, out: str | None) -> Iterator[Path]:
-    """A new folder for a sweep, locked."""
+    """A new folder for a sweep, locked. Gone again where the sweep ends in an error before any trial has begun."""
     check_out(out)
+    before = {path for path in (RUNS, Path(out or RUNS)) if path.exists()}
     folder = RunFolder.create(out, "sweep")
-    with folder.locked():
-        files.write_text(folder.path / "sweep.json", sweeps.dumps(sweep))
-        yield folder.path
+    try:
+        with folder.locked():
+            files.write_text(folder.path / "sweep.json", sweeps.dumps(sweep))
+            yield folder.path
+    except KitError as error:
+        if not isinstance(error, Stopped):
+            leave_nothing(folder.path, before)
+        raise
+
+
+def leave_nothing(folder: Path, before: set[Path]) -> None:
+    """Take back the folder of a sweep of which no trial has begun, such as one whose data cannot be read."""
+    if {entry.name for entry in folder.iterdir()} <= {".lock", "sweep.json", "sweep.csv"}:
+        for entry in folder.iterdir():
+            entry.unlink()
+        for made in (folder, RUNS):
+            if made not in before:
+                with suppress(OSError):  # there may be other runs by now
+                    made.rmdir()
 
 
 @contextmanager
@@ -73,9 +92,35 @@ def reopened(path: str | Path) -> Iterator[tuple[Sweep, Path]]:
 
 
 def trials_of(sweep: Sweep, folder: Path) -> list[Trial]:
+    """All trials of a sweep; of a search by Optuna, where each follows from those before, none yet."""
     every = sweep.changes()
-    width = len(str(len(every) - 1))
-    return [Trial(folder / f"{i:0{width}d}", changes) for i, changes in enumerate(every)]
+    return [Trial(place(folder, i, len(every)), changes) for i, changes in enumerate(every)]
+
+
+def place(folder: Path, number: int, count: int) -> Path:
+    """The folder of one trial of ``count``."""
+    return folder / f"{number:0{len(str(count - 1))}d}"
+
+
+def proposals(sweep: Sweep, before: Sequence[Trial], folder: Path) -> list[Trial]:
+    """What Optuna tries after the trials ``before``, which are over: the same settings with every seed.
+
+    It is told the mean accuracy on validation, or of settings of which a trial diverged or could not be, a failure.
+    """
+    seeds, past = sweep.seeds, []
+    for start in range(0, len(before), len(seeds)):
+        group = before[start : start + len(seeds)]
+        figures = [metrics[judge(metrics)] for trial in group if (metrics := trial.metrics)]
+        past.append((without_seed(group[0]), statistics.mean(figures) if len(figures) == len(seeds) else None))
+    folders = [place(folder, len(before) + i, sweep.count) for i in range(len(seeds))]
+    begun = next((path / "run.json" for path in folders if (path / "run.json").is_file()), None)
+    if begun is not None:  # by another version of Optuna, it may be
+        run, _ = runfile.read_file(begun)
+        changes = {name: getattr(run, name) for name in sweep.axes if name != "seed"}
+    else:
+        changes = study.proposed(sweep, past)
+    varied = "seed" in sweep.axes
+    return [Trial(p, {**changes, **({"seed": s} if varied else {})}) for p, s in zip(folders, seeds, strict=True)]
 
 
 def attempt(sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None) -> Generator[Event]:
@@ -100,13 +145,19 @@ def ranking(trials: Sequence[Trial]) -> list[Place]:
             alike.setdefault(sweeps.said(without_seed(trial)), []).append((trial, metrics))
     places = []
     for group in alike.values():
-        group.sort(key=lambda pair: (-pair[1]["val_accuracy"], pair[1]["val_loss"]))
-        figures = [metrics["val_accuracy"] for _, metrics in group]
+        group.sort(key=lambda pair: (-pair[1][judge(pair[1])], pair[1]["val_loss"]))
+        figures = [metrics[judge(metrics)] for _, metrics in group]
         loss = statistics.mean(metrics["val_loss"] for _, metrics in group)
         spread = statistics.stdev(figures) if len(figures) > 1 else 0.0
-        place = Place(without_seed(group[0][0]), tuple(t for t, _ in group), statistics.mean(figures), spread)
-        places.append((-place.accuracy, loss, place))
+        trials_of_it, task = tuple(trial for trial, _ in group), judged_by(group[0][1])
+        place = Place(without_seed(group[0][0]), trials_of_it, task, statistics.mean(figures), spread)
+        places.append((-place.judged, loss, place))
     return [place for _, _, place in sorted(places, key=lambda item: item[:2])]
+
+
+def judge(metrics: dict[str, Any]) -> str:
+    """What the figure on validation is called that runs of this task are compared by."""
+    return f"val_{judged_by(metrics).judge}"
 
 
 def without_seed(trial: Trial) -> dict[str, Any]:
@@ -117,7 +168,9 @@ def write_results(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> None:
     """sweep.csv, a row a trial, and sweep.png."""
     from resnetkit.report import pictures
 
-    header = ["run", *sweep.axes, "status", "val_accuracy", "val_loss", "epoch"]
+    done = [metrics for trial in trials if (metrics := trial.metrics)]
+    task = judged_by(done[0]) if done else TASKS["classes"]
+    header = ["run", *sweep.axes, "status", f"val_{task.judge}", "val_loss", "epoch"]
     rows = []
     for trial in trials:
         metrics, values = trial.metrics, [spell(trial.changes[name], name) for name in sweep.axes]
@@ -125,9 +178,9 @@ def write_results(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> None:
         status = "done" if metrics else "diverged" if trial.diverged else state_of(trial)
         rows.append([trial.folder.name, *values, status, *figures])
     tables.write_csv(folder / "sweep.csv", header, rows)
-    points = [(trial.changes, metrics["val_accuracy"]) for trial in trials if (metrics := trial.metrics)]
+    points = [(trial.changes, metrics[judge(metrics)]) for trial in trials if (metrics := trial.metrics)]
     if points:
-        pictures.sweep_picture(folder / "sweep.png", list(sweep.axes), points)
+        pictures.sweep_picture(folder / "sweep.png", list(sweep.axes), points, task)
 
 
 def state_of(trial: Trial) -> str:

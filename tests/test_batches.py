@@ -18,6 +18,7 @@ from samples import folder
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Batch, Examples, bounds, eval_batches, examples, steps_per_epoch, train_batches
 from resnetkit.data.decode import Picture
+from resnetkit.data.order import epoch_order
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
 from resnetkit.data.survey import survey
@@ -118,6 +119,46 @@ def test_neither_do_they_where_more_varies(augment: Augment) -> None:
     whole = take(made(), augment, stop=8)
     assert same(take(made(stacked=False), augment, stop=8, workers=3), whole)
     assert same(take(made(), augment, start=4, stop=8, workers=1), whole[4:])
+
+
+@given(st.integers(1, 200), st.integers(1, 9), st.integers(0, 3))
+def test_repeated_pictures_stand_side_by_side_as_in_other_samplers(n: int, repeats: int, epoch: int) -> None:
+    """timm's RepeatAugSampler and torchvision's RASampler: each of a shuffled order ``repeats`` times, the first n."""
+    labels = np.zeros(n, np.int64)
+    places = epoch_order(labels, balanced=False, seed=1, epoch=epoch, repeats=repeats)
+    plain = epoch_order(labels, balanced=False, seed=1, epoch=epoch)
+    assert np.array_equal(places % n, np.repeat(plain, repeats)[:n])
+    assert len(set(places.tolist())) == n, "each copy has a fate of its own"
+
+
+def test_balanced_classes_stay_so_where_pictures_are_repeated() -> None:
+    labels = np.repeat([0, 1, 2], [60, 30, 4])
+    places = epoch_order(labels, balanced=True, seed=1, epoch=0, repeats=3)
+    assert len(set(places.tolist())) == 94
+    shown = np.bincount(labels[places[::3] % 94])
+    assert np.ptp(shown) <= 1
+    assert all(len(set((places[i : i + 3] % 94).tolist())) == 1 for i in range(0, 94, 3))
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_a_batch_has_each_picture_as_often_as_asked_for_and_varied(workers: int) -> None:
+    pictures, augment = made(n=24), Augment(crop="pad", jitter=0.4)
+
+    def some(start: int) -> list[Batch]:
+        more = {"start_step": start, "stop_step": 8, "workers": workers, "repeats": 3}
+        return list(train_batches(pictures, augment, seed=0, batch=6, **more))  # type: ignore[arg-type]
+
+    batches = some(0)
+    for batch in batches:
+        values, counts = np.unique(batch.index, return_counts=True)
+        assert counts.tolist() == [3, 3]
+        assert np.array_equal(batch.labels, pictures.labels[batch.index])
+        for value in values:
+            assert len({image.tobytes() for image in batch.images[batch.index == value]}) == 3
+    assert len(batches) == 8
+    assert len({int(i) for batch in batches[:4] for i in batch.index}) == 8, "an epoch shows a third of them"
+    assert {int(i) for b in batches[:4] for i in b.index} != {int(i) for b in batches[4:] for i in b.index}
+    assert same(some(3), batches[3:])
 
 
 @pytest.mark.parametrize("digest", BEFORE)

@@ -472,7 +472,7 @@ def test_doctor_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["packages"]["torch"]
     assert cli.main(["doctor"]) == 0
     shown = capsys.readouterr()
-    assert re.search(rf"^device +{report['device']} \(", shown.out, re.MULTILINE)
+    assert re.search(rf"^device +{re.escape(report['device'])} \(", shown.out, re.MULTILINE)
     assert shown.err == ""
 
 

@@ -69,8 +69,8 @@ def test_parts_are_what_goes_through_the_network_at_a_time() -> None:
     state.model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     run_on(state, decided, 1)
     assert seen == [32, 32, 32, 32]
-    assert [passes(n, decided) for n in (129, 128, 97, 96, 33, 32, 2)] == [4, 4, 4, 3, 2, 1, 1]
-    assert passes(128, settings(160, batch=128)) == 1
+    assert [passes(n, 4, decided) for n in (129, 128, 97, 96, 33, 32, 2)] == [4, 4, 4, 3, 2, 1, 1]
+    assert passes(128, 1, settings(160, batch=128)) == 1
 
 
 def test_a_part_whose_loss_is_not_finite_stops_the_step() -> None:

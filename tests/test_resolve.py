@@ -116,6 +116,7 @@ def test_weights_of_another_network_are_refused() -> None:
         (GREY, {"max_pixels": 10_000}),
         (SMALL, {"schedule": "plateau", "epochs": 6}),
         (replace(SMALL, counts=(9, 9)), {"class_weights": "balanced"}),
+        (SMALL, {"repeats": 3, "crop": "none", "flip": False}),
         (replace(SMALL, counts=(9, 9)), {"sampling": "balanced"}),
         (SMALL, {"patience": 4, "epochs": 5}),
         (SMALL, {"plateau_epochs": 40, "schedule": "plateau", "epochs": 41}),
@@ -165,6 +166,11 @@ def test_a_batch_is_not_cut_into_more_parts_than_it_has_pictures() -> None:
     with pytest.raises(UsageError, match="so few pictures"):
         decide(replace(SMALL, uniform=(8, 8)), batch=8, accumulate=4, model="resnet18_cifar")
     assert decide(SMALL, batch=8, accumulate=4).batch == 8
+    with pytest.raises(UsageError, match="no room for 9 times a picture"):
+        decide(SMALL, batch=8, repeats=9)
+    still: dict[str, Any] = {"repeats": 3, "crop": "none", "flip": False}
+    for more in ({"crop": "pad"}, {"flip": True}, {"jitter": 0.1}, {"mixup": 0.2}, {"policy": "augmix"}):
+        assert decide(SMALL, None, **(still | more)).batch == 128
 
 
 def test_plateau_needs_one_epoch_more_than_it_waits() -> None:

@@ -109,6 +109,7 @@ def test_whatever_varies_varies_alike_after_a_kill(data: Path, whole: Path, tmp_
         "jitter": 0.4,
         "cutout": 0.25,
         "erase": 0.5,
+        "repeats": 3,
         "mixup": 0.4,
         "cutmix": 1.0,
     }

@@ -26,10 +26,11 @@ ROOMS = """
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     metrics modelfile foreign weights assumptions resolve
-    engine.device engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon engine.optim
-    engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
-    evaluation tagging measuring examined report.tables report.fonts report.pictures report.scatter report.results
-    runfolder sweep classifier clips report.clips job forecast training trials report.progress
+    engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
+    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
+    evaluation tagging measuring examined
+    report.tables report.fonts report.pictures report.scatter report.results report.board
+    runfolder sweep study classifier clips report.clips job forecast training trials report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.table cli
 """.split()
@@ -51,8 +52,11 @@ LATE = {
     "data.listing": {"huggingface_hub"},  # likewise
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
+    "engine.memory": {"resource"},
     "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
+    "study": {"optuna"},  # an extra
+    "report.board": {"torch.utils.tensorboard"},  # an extra
     "report.results": {
         "resnetkit.report.fonts",
         "resnetkit.report.pictures",

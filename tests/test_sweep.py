@@ -1,18 +1,21 @@
 """Sweeps: which trials follow from which words, and that a sweep killed in the middle comes to the same end."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import environment, refused, resnet
+from command import Result, environment, refused, resnet
 from samples import write_digits
 
+from resnetkit import study, trials
 from resnetkit import sweep as sweeps
 from resnetkit.errors import UsageError
 from resnetkit.run import Run
@@ -96,7 +99,9 @@ def test_what_cannot_be_meant_is_refused(axes: dict[str, Any], trials: int | Non
 
 
 def test_a_sweep_survives_its_file(tmp_path: Path) -> None:
-    for sweep in (made({"lr": (0.1, 0.2), "model": ("resnet20", "resnet32")}), made({"lr": Span(0.1, 0.2)}, 7)):
+    spans = {"lr": Span(0.1, 0.2)}
+    lists = made({"lr": (0.1, 0.2), "model": ("resnet20", "resnet32")})
+    for sweep in (lists, made(spans, 7), replace(made(spans, 7), search="optuna")):
         (tmp_path / "sweep.json").write_text(sweeps.dumps(sweep))
         again = sweeps.read_file(tmp_path / "sweep.json")
         assert again == sweep
@@ -105,6 +110,65 @@ def test_a_sweep_survives_its_file(tmp_path: Path) -> None:
         (tmp_path / "sweep.json").write_text(text)
         with pytest.raises(UsageError):
             sweeps.read_file(tmp_path / "sweep.json")
+
+
+# What Optuna proposes
+
+
+def climbed(sweep: Sweep, count: int, failing: float = math.inf) -> list[dict[str, Any]]:
+    """Proposals where the best rate is 0.1 and rates above ``failing`` diverge."""
+    past: list[tuple[dict[str, Any], float | None]] = []
+    for _ in range(count):
+        changes = study.proposed(sweep, past)
+        rate = changes["lr"]
+        past.append((changes, None if rate > failing else 1 - math.log10(rate / 0.1) ** 2 / 10))
+    return [changes for changes, _ in past]
+
+
+def test_optuna_looks_where_it_was_good_and_says_the_same_twice() -> None:
+    axes = {"lr": Span(0.001, 10.0), "batch": Span(8, 64), "optimizer": ("sgd", "adamw")}
+    sweep = replace(made(axes, 40), search="optuna")
+    proposals = climbed(sweep, 40)
+    distance = [abs(math.log10(changes["lr"] / 0.1)) for changes in proposals]
+    assert sum(distance[30:]) < 0.5 * sum(distance[:10])
+    assert climbed(sweep, 12) == proposals[:12]
+    assert climbed(replace(sweep, run=replace(RUN, seed=1)), 2) != proposals[:2]
+    for changes in proposals:
+        assert 0.001 <= changes["lr"] <= 10
+        assert changes["lr"] == float(f"{changes['lr']:.3g}")
+        assert isinstance(changes["batch"], int)
+        assert 8 <= changes["batch"] <= 64
+        assert changes["optimizer"] in ("sgd", "adamw")
+    assert climbed(sweep, 15, failing=1.0) != proposals[:15], "what failed is told"
+
+
+def test_optuna_tries_every_combination_once_before_it_would_repeat_one() -> None:
+    sweep = replace(made({"lr": (0.01, 0.1, 1.0), "batch": (4, 8), "seed": (0, 1)}, 6), search="optuna")
+    assert sweep.count == 12
+    assert sweep.changes() == []
+    assert {tuple(c.items()) for c in climbed(sweep, 6)} == {tuple(c.items()) for c in sweep.combinations()}
+
+
+def test_optuna_is_told_the_mean_over_seeds_and_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = replace(made({"lr": Span(0.01, 1.0), "seed": (0, 1)}, 3), search="optuna")
+    told: list[Any] = []
+
+    def noted(_: Sweep, past: list[Any]) -> dict[str, Any]:
+        told.append(list(past))
+        return {"lr": 0.1 * (len(past) + 1)}
+
+    monkeypatch.setattr(study, "proposed", noted)
+    every: list[trials.Trial] = []
+    for accuracies in ((0.5, 0.7), (0.9, None), (None, None)):
+        every += trials.proposals(sweep, every, tmp_path)
+        for trial, accuracy in zip(every[-2:], accuracies, strict=True):
+            if accuracy is not None:
+                trial.folder.mkdir()
+                (trial.folder / "status.json").write_text('{"status": "done"}')
+                (trial.folder / "metrics.json").write_text(json.dumps({"val_accuracy": accuracy, "val_loss": 1}))
+    assert [(trial.folder.name, trial.changes["seed"]) for trial in every] == [(str(i), i % 2) for i in range(6)]
+    first = ({"lr": 0.1}, pytest.approx(0.6))
+    assert told == [[], [first], [first, ({"lr": 0.2}, None)]]
 
 
 # The command
@@ -218,6 +282,12 @@ def test_a_combination_that_cannot_be_is_no_end_either(data: Path, tmp_path: Pat
         ("sweep digits --lr 0.1..x --trials 2", 2, "--lr is 'x'"),
         ("sweep digits --lr 0.1,0.2 --trials 0", 2, "--trials"),
         ("sweep digits --lr 0.1,0.2 --resume x", 2, "--resume goes on"),
+        ("sweep digits --lr 0.1,0.2 --search optima", 2, "did you mean optuna"),
+        ("sweep digits --lr 0.1,0.2 --search optuna", 2, "say how many"),
+        ("sweep digits --lr 0.1,0.2 --search grid --trials 2", 2, "every combination"),
+        ("sweep digits --seed 0,1 --search optuna --trials 2", 2, "only the seed varies"),
+        ("sweep digits --lr 0.1..-1 --search optuna --trials 2", 2, "lr"),
+        ("sweep missing --lr 0.1,0.2", 3, "missing"),
         ("sweep --resume nothing", 2, "holds no sweep"),
         ("sweep missing --lr 0.1,0.2 --out s", 3, "missing"),
     ],
@@ -228,4 +298,44 @@ def test_words_that_cannot_be_meant(tmp_path: Path, words: str, code: int, menti
     assert mentions in answer.err
     if code == 2:
         refused(answer, 2, mentions)
-        assert not any(tmp_path.iterdir())
+    assert not any(tmp_path.iterdir()), "nothing stays of a sweep that never began"
+
+
+TPE = ["--lr", "0.001..1e6", "--search", "optuna", "--trials", "4", "--model", "resnet20", "--steps", "4"]
+TPE += ["--batch", "32", "--device", "cpu", "--save-every", "0"]
+
+
+@pytest.mark.slow
+def test_a_search_by_optuna_is_resumed_to_the_same_end(data: Path, tmp_path: Path) -> None:
+    done = resnet("sweep", data, *TPE, "--out", "whole", cwd=tmp_path, timeout=600)
+    assert done.code == 0, done.err
+    rows = [line.split(",") for line in (tmp_path / "whole" / "sweep.csv").read_text().splitlines()]
+    assert rows[0] == ["run", "lr", "status", "val_accuracy", "val_loss", "epoch"]
+    assert len(rows) == 5
+    assert len({row[1] for row in rows}) == 5
+    words = [sys.executable, "-m", "resnetkit", "sweep", str(data), *TPE, "--out", "run"]
+    child = subprocess.Popen(words, cwd=tmp_path, env=environment({}), stderr=subprocess.DEVNULL)
+    while not (tmp_path / "run" / "2" / "run.json").exists():
+        assert child.poll() is None
+        time.sleep(0.005)
+    child.kill()
+    child.wait(60)
+    again = resnet("sweep", "--resume", "run", cwd=tmp_path, timeout=600)
+    assert again.code == 0, again.err
+    assert (tmp_path / "run" / "sweep.csv").read_bytes() == (tmp_path / "whole" / "sweep.csv").read_bytes()
+
+
+def test_without_optuna_nothing_begins(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['optuna'] = None; from resnetkit.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = ["sweep", "digits", "--lr", "0.01..1", "--trials", "2", "--search", "optuna"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment({}),
+        timeout=300,
+        check=False,
+    )
+    refused(Result(done.returncode, done.stdout, done.stderr), 5, 'pip install "resnetkit[sweep]"')
+    assert not any(tmp_path.iterdir())

@@ -208,6 +208,7 @@ def test_mixed_pictures_are_learned_with_mixed_labels() -> None:
         {"jitter": 0.4},
         {"cutout": 0.25},
         {"erase": 0.5},
+        {"repeats": 2},
         {"mixup": 0.2},
         {"cutmix": 1.0},
         {"mixup": 0.2, "cutmix": 1.0},

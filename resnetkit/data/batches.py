@@ -82,11 +82,13 @@ def train_batches(
     stop_step: int,
     workers: int,
     balanced: bool = False,
+    repeats: int = 1,
 ) -> Iterator[Batch]:
     """The batches of the steps ``start_step`` to ``stop_step`` (excluded), made ahead by threads.
 
-    ``balanced``: every class comes as often as any other. A picture that cannot be read raises DataError. Closing or
-    dropping the iterator ends the threads.
+    ``balanced``: every class comes as often as any other. ``repeats``: every picture comes that many times in a row,
+    each time varied otherwise. A picture that cannot be read raises DataError. Closing or dropping the iterator ends
+    the threads.
     """
     n = len(examples.labels)
     if not n:
@@ -95,7 +97,7 @@ def train_batches(
 
     @lru_cache(maxsize=4)
     def order(epoch: int) -> NDArray[np.int64]:
-        return epoch_order(examples.labels, balanced=balanced, seed=seed, epoch=epoch)
+        return epoch_order(examples.labels, balanced=balanced, seed=seed, epoch=epoch, repeats=repeats)
 
     def make(step: int, stop: threading.Event) -> Batch | None:
         epoch, place = divmod(step, len(cuts))

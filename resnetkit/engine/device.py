@@ -66,6 +66,11 @@ class Machine:
             "system": f"{platform.system()} {platform.machine()}",
         }
 
+    def release(self) -> None:
+        """Give back what a failed step has left in a device's own store of memory."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def peak_memory(self) -> int:
         """Bytes: the most this process held so far, or the device where it has a memory of its own."""
         if self.device.type == "cuda":

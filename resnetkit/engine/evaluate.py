@@ -15,6 +15,7 @@ from resnetkit.engine.device import Machine
 
 SMALL = 64  # pixels along the longer side
 EVAL_BATCH = {True: 250, False: 32}  # small pictures, photographs: one value each, so that figures repeat to the bit
+LARGE = 512  # pixels along a side: of larger pictures fewer go through at a time
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,16 @@ class Answers:
 
 def answer(model: nn.Module, examples: Examples, machine: Machine, workers: int = 2) -> Iterator[Answers]:
     """Yield what each batch of ``examples`` brought; join() makes one of all."""
-    small = max(examples.preprocess.size) <= SMALL
     model.eval()
-    for index, images, labels, errors in eval_batches(examples, batch=EVAL_BATCH[small], workers=workers):
+    for index, images, labels, errors in eval_batches(examples, batch=at_once(examples.preprocess), workers=workers):
         yield Answers(index, forward(model, images, examples.preprocess, machine), labels, errors)
+
+
+def at_once(preprocess: Preprocess) -> int:
+    """How many pictures are answered at a time: by their size alone, so that figures repeat to the bit."""
+    height, width = preprocess.size
+    most = EVAL_BATCH[max(height, width) <= SMALL]
+    return max(1, min(most, most * LARGE**2 // (height * width)))
 
 
 @torch.inference_mode()

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from resnetkit import metrics
 from resnetkit.data.batches import Batch, Examples, train_batches
-from resnetkit.engine import average
+from resnetkit.engine import average, memory
 from resnetkit.engine.checkpoint import Snapshot
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import Answers, answer, join
 from resnetkit.engine.history import Row, better, waits
-from resnetkit.engine.losses import add_l1, loss_of, targets_of
+from resnetkit.engine.losses import Loss, add_l1, loss_of, targets_of
 from resnetkit.engine.mix import main_class, mixed
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import clip, optimizer, tune
@@ -49,6 +49,14 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Split:
+    """Memory was short: from this step on a batch goes through the network in more parts."""
+
+    step: int
+    parts: int
+
+
+@dataclass(frozen=True)
 class Save:
     """Now is the time to keep a snapshot."""
 
@@ -61,6 +69,7 @@ class State:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0
+    parts: int = 1  # in which a batch goes through the network
     sums: dict[str, float] = field(default_factory=lambda: {"loss": 0.0, "correct": 0, "seen": 0})  # of this epoch
     history: list[Row] = field(default_factory=list)
     best: Row | None = None
@@ -73,7 +82,8 @@ class State:
         model = machine.prepare(model)
         mean = average.begin(model) if settings.run.ema is not None else None
         noise = Noise(model, settings) if settings.run.dropout or settings.run.drop_path else None
-        return cls(model, optimizer(model, settings), machine.scaler(), average=mean, noise=noise)
+        parts = settings.run.accumulate or 1
+        return cls(model, optimizer(model, settings), machine.scaler(), parts=parts, average=mean, noise=noise)
 
     @property
     def judged(self) -> nn.Module:
@@ -96,6 +106,7 @@ class State:
             },
             values={
                 "step": self.step,
+                "parts": self.parts,
                 "sums": self.sums,
                 "history": self.history,
                 "best": self.best,
@@ -123,6 +134,7 @@ class State:
             kept |= {n: torch.empty_like(weight).copy_(v) for n, v in kept.items() if v.shape == weight.shape}
         values = snapshot.values
         self.step, self.sums, self.history, self.best = (values[k] for k in ("step", "sums", "history", "best"))
+        self.parts = values.get("parts", self.parts)  # checkpoints from before it was kept have none
         if values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
 
@@ -143,7 +155,8 @@ def train(
 ) -> Iterator[Tick]:
     """Take one optimizer step for each batch, and say what happened.
 
-    Raises DivergedError before an update with a loss or gradient that is not finite.
+    Raises DivergedError before an update with a loss or gradient that is not finite, ResourceError where not even a
+    picture at a time fits into memory.
     """
     objective = loss_of(settings, machine.device)
     for batch in batches:
@@ -152,25 +165,21 @@ def train(
         tune(state.optimizer, lr, settings)
 
         state.model.train()
-        images, labels = (
-            machine.images(batch.images, settings.preprocess),
-            machine.put(targets_of(batch.labels, settings)),
-        )
+        images = machine.images(batch.images, settings.preprocess)
+        labels = machine.put(targets_of(batch.labels, settings))
         counts = None if batch.weights is None else machine.put(batch.weights.astype(np.float32))
-        images, labels, counts = mixed(images, labels, settings, state.step, counts)
-        if state.noise:
-            state.noise.begin(state.step)
-        value, correct, parts = 0.0, 0, passes(len(labels), settings)
-        shares = [None] * parts if counts is None else counts.tensor_split(parts)
-        for few, targets, count in zip(images.tensor_split(parts), labels.tensor_split(parts), shares, strict=True):
-            with machine.autocast():
-                logits = state.model(few)
-            loss = objective(logits.float(), targets, count) * (len(few) / len(images))
-            value += float(loss.detach())
-            if not math.isfinite(value):
-                diverged("loss", value, lr, state, batch, names)
-            state.scaler.scale(loss).backward()
-            correct += hits(logits, targets, settings.task)
+        lesson = mixed(images, labels, settings, state.step, counts)
+        while True:
+            norms = [buffer.clone() for buffer in state.model.buffers()]
+            try:
+                value, correct = learn(state, lesson, objective, settings, machine)
+                break
+            except (RuntimeError, MemoryError) as error:
+                if settings.run.accumulate is not None or not memory.is_short(error):
+                    raise
+            split(state, norms, settings, machine)  # out here nothing holds the pass that failed any more
+        if not math.isfinite(value):
+            diverged("loss", value, lr, state, batch, names)
 
         state.scaler.unscale_(state.optimizer)
         if settings.run.l1:
@@ -192,6 +201,30 @@ def train(
         yield tick
 
 
+def learn(
+    state: State, lesson: tuple[Tensor, Tensor, Tensor | None], objective: Loss, settings: Settings, machine: Machine
+) -> tuple[float, int]:
+    """The gradient of a batch, part after part, left on the network; its loss, and how many answers are right.
+
+    ``lesson`` is images, targets, and how much each picture counts. Ends at once with a loss that is not finite.
+    """
+    if state.noise:
+        state.noise.begin(state.step)
+    images, labels, counts = lesson
+    value, correct, parts = 0.0, 0, passes(len(labels), state.parts, settings)
+    shares = [None] * parts if counts is None else counts.tensor_split(parts)
+    for few, targets, count in zip(images.tensor_split(parts), labels.tensor_split(parts), shares, strict=True):
+        with machine.autocast():
+            logits = state.model(few)
+        loss = objective(logits.float(), targets, count) * (len(few) / len(images))
+        value += float(loss.detach())
+        if not math.isfinite(value):
+            break
+        state.scaler.scale(loss).backward()
+        correct += hits(logits, targets, settings.task)
+    return value, correct
+
+
 def hits(logits: Tensor, targets: Tensor, task: TaskName) -> int:
     """How many pictures of a batch are answered rightly."""
     if task == "classes":
@@ -199,9 +232,22 @@ def hits(logits: Tensor, targets: Tensor, task: TaskName) -> int:
     return int(((logits >= 0) == (targets >= 0.5)).all(1).sum()) if task == "tags" else 0
 
 
-def passes(pictures: int, settings: Settings) -> int:
+def passes(pictures: int, parts: int, settings: Settings) -> int:
     """In how many parts a batch goes through the network; a smaller last batch in fewer."""
-    return -(-min(pictures, settings.batch) * settings.run.accumulate // settings.batch)
+    return -(-min(pictures, settings.batch) * parts // settings.batch)
+
+
+def split(state: State, norms: list[Tensor], settings: Settings, machine: Machine) -> None:
+    """Twice as many parts, and all as it was before the step. ResourceError where a part is as small as it can be."""
+    most = memory.most_parts(settings)
+    if state.parts >= most:
+        raise memory.none_fits(settings)
+    state.parts = min(2 * state.parts, most)
+    state.optimizer.zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for buffer, before in zip(state.model.buffers(), norms, strict=True):
+            buffer.copy_(before)
+    machine.release()
 
 
 def diverged(what: str, value: float, lr: float, state: State, batch: Batch, names: Sequence[str]) -> None:
@@ -228,6 +274,7 @@ def stream(settings: Settings, train_set: Examples, start: int, stop: int, worke
         stop_step=stop,
         workers=workers,
         balanced=settings.run.sampling == "balanced",
+        repeats=settings.run.repeats,
     )
 
 
@@ -240,7 +287,7 @@ def fit(
     *,
     workers: int,
     stop: Stop,
-) -> Generator[Tick | Epoch | Save]:
+) -> Generator[Tick | Epoch | Split | Save]:
     """A run from where ``state`` stands to its end, or to where somebody stops it.
 
     Asks to be saved (Save) every ``run.save_every`` seconds and where it ends.
@@ -252,12 +299,17 @@ def fit(
     if state.over(settings):  # stopped or killed after the last step: what it left may be older
         yield Save()
         return
+    parts = state.parts
     for tick in train(state, batches, settings, machine, train_set.names):
         yield tick
+        newly = state.parts > parts  # saved, since a resumed run must not have to meet the limit at the same step
+        if newly:
+            parts = state.parts
+            yield Split(tick.step, parts)
         if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
             yield epoch
         last = bool(stop) or state.over(settings)
-        if last or time.monotonic() - saved >= pause:
+        if last or newly or time.monotonic() - saved >= pause:
             before = time.monotonic()
             yield Save()
             saved = time.monotonic()

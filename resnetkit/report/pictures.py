@@ -238,8 +238,10 @@ def save(figure: Figure, path: Path) -> None:
     write_bytes(path, out.getbuffer())
 
 
-def sweep_picture(path: Path, names: Sequence[str], points: Sequence[tuple[Mapping[str, Cell], float]]) -> None:
-    """Draw the validation accuracy of each trial over each setting that varied, as PNG, the best trial marked."""
+def sweep_picture(
+    path: Path, names: Sequence[str], points: Sequence[tuple[Mapping[str, Cell], float]], task: Task = TASKS["classes"]
+) -> None:
+    """Draw what each trial came to on validation over each setting that varied, as PNG, the best trial marked."""
     figure = Figure(figsize=(1.2 + 3.4 * len(names), 4), dpi=DPI, facecolor="white", layout="constrained")
     panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
     heights = [accuracy for _, accuracy in points]
@@ -264,7 +266,8 @@ def sweep_picture(path: Path, names: Sequence[str], points: Sequence[tuple[Mappi
         axes.spines[["bottom", "left"]].set_color(FAINT)
         axes.tick_params(color=FAINT, labelcolor=INK)
         axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.8)
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    panels[0].set_ylabel("validation accuracy", color=INK)
-    figure.suptitle(f"best: {heights[best]:.2%}", x=0.99, ha="right", color=ORANGE, fontsize=10)
+    if task.name == "classes":
+        panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    panels[0].set_ylabel(f"validation {task.says}", color=INK)
+    figure.suptitle(f"best: {heights[best]:{task.shown}}", x=0.99, ha="right", color=ORANGE, fontsize=10)
     save(figure, path)

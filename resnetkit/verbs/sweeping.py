@@ -5,18 +5,19 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from resnetkit.arguments import whole
+from resnetkit.arguments import one_of, whole
 from resnetkit.errors import DivergedError, UsageError, plain
 from resnetkit.flags import Parser, value_of
 from resnetkit.run import HINTS, Run, kind_of, override, spell
 from resnetkit.verbs.verb import say
 
 if TYPE_CHECKING:
-    from resnetkit.sweep import Sweep
+    from resnetkit.sweep import Search, Sweep
     from resnetkit.trials import Place, Trial
 
+SEARCHES = "grid|random|optuna"
 WHOLE = ("data", "out", "milestones")  # what is written with commas in it, or never varies
 
 
@@ -24,35 +25,44 @@ def sweep_flags(parser: Parser) -> None:
     parser.word("data", "what resnet train takes", "maybe")
     parser.settings(name for name in HINTS if name != "data")
     parser.flag("trials", "how many combinations to draw; spans such as --lr 0.001..0.3 need it [all of them]", "N")
+    parser.flag("search", "all combinations, draws, or draws where Optuna expects more [draws if counted]", SEARCHES)
     parser.flag("resume", "go on with a sweep that was stopped", "DIR")
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 
 def sweep(asked: Namespace, out: TextIO) -> int:
     texts = {name: text for name, text in vars(asked).items() if name in HINTS and text is not None}
-    if asked.resume is not None and (texts or asked.trials is not None):
+    if asked.resume is not None and (texts or asked.trials is not None or asked.search is not None):
         raise UsageError(
             "--resume goes on with the settings of the sweep", f"write: resnet sweep --resume {plain(asked.resume)}"
         )
     if asked.resume is None and "data" not in texts:
         raise UsageError("resnet sweep needs DATA", "write: resnet sweep digits --lr 0.01,0.1")
 
-    from resnetkit import trials
+    from resnetkit import study, trials
     from resnetkit.report import progress
     from resnetkit.sweep import said
 
     with ExitStack() as stack:
         if asked.resume is not None:
             plan, folder = stack.enter_context(trials.reopened(asked.resume))
+            if plan.search == "optuna":
+                study.require()
         else:
-            plan = requested(texts, asked.trials)
+            plan = requested(texts, asked.trials, asked.search)
+            if plan.search == "optuna":
+                study.require()
             folder = stack.enter_context(trials.begun(plan, texts.get("out")))
         progress.fetch(plan.run.data)
         every, failed = trials.trials_of(plan, folder), None
-        for number, trial in enumerate(every, 1):
+        count = plan.count
+        for number in range(count):
+            if number == len(every):
+                every += trials.proposals(plan, every, folder)
+            trial = every[number]
             if trial.metrics or trial.diverged:
                 continue
-            print(f"\ntrial {number} of {len(every)}: {said(trial.changes)}", file=sys.stderr)
+            print(f"\ntrial {number + 1} of {count}: {said(trial.changes)}", file=sys.stderr)
             try:
                 progress.watch_run(trials.attempt(plan, trial, folder, progress.counting("looked at")))
             except (DivergedError, UsageError) as error:  # of this trial: others may do
@@ -67,7 +77,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
     return 0
 
 
-def requested(texts: dict[str, Any], count: str | None) -> "Sweep":
+def requested(texts: dict[str, Any], count: str | None, search: str | None) -> "Sweep":
     """The sweep that the words ask for: one value is a setting, several are tried."""
     from resnetkit.sweep import Span, Sweep
 
@@ -85,7 +95,8 @@ def requested(texts: dict[str, Any], count: str | None) -> "Sweep":
             fixed[name] = value_of(name, text)
     number = None if count is None else whole("--trials", count, 1, 10_000)
     run = override(Run(), {**fixed, "out": None})
-    return Sweep(run=run, given=frozenset(fixed) - {"out"}, axes=axes, trials=number)
+    way = cast("Search | None", one_of("--search", search, SEARCHES.split("|")))
+    return Sweep(run=run, given=frozenset(fixed) - {"out"}, axes=axes, trials=number, search=way)
 
 
 def answer(
@@ -98,7 +109,7 @@ def answer(
         ranking = [
             {
                 "changes": place.changes,
-                "val_accuracy": place.accuracy,
+                f"val_{place.task.judge}": place.judged,
                 "standard_deviation": place.spread,
                 "runs": [str(trial.folder) for trial in place.trials],
             }
@@ -110,17 +121,18 @@ def answer(
     from resnetkit.sweep import said
 
     names = [name for name in plan.axes if name != "seed"]
-    header = [*names, "val accuracy", "spread", "runs"]
+    task = places[0].task
+    header = [*names, f"val {task.says}", "spread", "runs"]
     rows = [
         [
             *(spell(place.changes[name], name) for name in names),
-            f"{place.accuracy:.2%}",
-            f"{place.spread:.2%}" if len(place.trials) > 1 else "",
+            f"{place.judged:{task.shown}}",
+            f"{place.spread:{task.shown}}" if len(place.trials) > 1 else "",
             str(len(place.trials)),
         ]
         for place in places
     ]
     say(out, "\n".join(line_up([header, *rows], left=0)))
     say(out, f"\nbest on validation: {plain(winner.folder)} ({said(winner.changes)})")
-    say(out, f"its accuracy on {metrics['split']}: {metrics['accuracy']:.2%} of {metrics['n']:,}")
+    say(out, f"its {task.says} on {metrics['split']}: {metrics[task.judge]:{task.shown}} of {metrics['n']:,}")
     say(out, f"every trial is in {plain(folder)}: sweep.csv, sweep.png and a folder each")

@@ -61,6 +61,7 @@ def train(asked: Namespace, out: TextIO) -> int:
 
 def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) -> int:
     """What a run would be, with nothing written."""
+    from resnetkit.engine.memory import parted
     from resnetkit.forecast import forecast
     from resnetkit.job import prepare
     from resnetkit.report import progress
@@ -71,6 +72,8 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
     lines, cost = dict(job.lines()), forecast(job)
     lines["time"] = f"about {progress.clock(cost.seconds)} here ({cost.seconds_a_step:.3g} seconds a step)"
     lines["memory"] = f"about {cost.bytes / 2**20:,.0f} MiB"
+    if run.accumulate is None and cost.parts > 1:
+        job.notes.append(parted(job.settings, cost.parts))
     if asked.json:
         say(out, {"run": asdict(run), "resolved": resolved(job), "expected": asdict(cost), "notes": job.notes})
     else:
@@ -159,6 +162,7 @@ CONTENTS = {
     "confusion_matrix.png": "the same as a picture",
     "results.csv": "a row an epoch",
     "curves.png": "the same as a picture",
+    "tensorboard": "what happened; tensorboard --logdir shows it",
     "split.csv": "which pictures were trained on",
     "run.json": "every setting; resnet train --run repeats the run",
 }

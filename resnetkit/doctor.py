@@ -12,7 +12,7 @@ from resnetkit.errors import plain
 
 CORE = ("torch", "numpy", "pillow", "safetensors", "rich", "scikit-learn", "scipy", "matplotlib", "filelock")
 EXTRAS = {
-    "data": ("pyarrow",),
+    "data": ("pyarrow", "huggingface-hub"),
     "video": ("av",),
     "fonts": ("noto-cjk-sans-otc", "manimgx-fonts"),
     "tensorboard": ("tensorboard",),

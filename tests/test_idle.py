@@ -20,6 +20,7 @@ from resnetkit.run import HINTS, Run, refuse_idle
 
 EVEN = dataclasses.replace(SMALL, counts=(9, 9))
 LISTED = dataclasses.replace(PHOTOS, listed=True)
+NUMBERS = dataclasses.replace(LISTED, task="numbers", scale=((0.0, 1.0),) * len(PHOTOS.classes))
 # What a run gives beside the field, on which data, and from which weights; the field is given a value that is not its
 # default, so that it would act if it could.
 Idle = tuple[dict[str, Any], Facts, Card | None]
@@ -31,6 +32,17 @@ IDLE: dict[str, list[Idle]] = {
     "label_column": [({"label_column": "x"}, GREY, None)],
     "part_column": [({"part_column": "x"}, SMALL, None)],
     "group_column": [({"group_column": "x"}, SMALL, None), ({"group_column": "x"}, LISTED, None)],
+    "weight_column": [({"weight_column": "x"}, PHOTOS, None)],
+    "task": [({"task": "classes"}, PHOTOS, None)],
+    "separator": [
+        ({"separator": ";"}, PHOTOS, None),
+        ({"separator": ";"}, LISTED, None),
+        ({"separator": ";"}, NUMBERS, None),
+        ({"separator": ";", "task": "classes"}, LISTED, None),
+    ],
+    "smoothing": [({"smoothing": 0.1}, NUMBERS, None)],
+    "init": [({"init": "fan-in"}, PHOTOS, CARD)],
+    "repeats": [({"repeats": 2, "crop": "none", "flip": False}, SMALL, None)],
     "patience": [({"patience": 4, "epochs": 5}, SMALL, None), ({"patience": 3, "steps": 300}, SMALL, None)],
     "zero_init": [({"zero_init": True}, PHOTOS, CARD), ({"zero_init": True, "model": "plain20"}, SMALL, None)],
     "momentum": [({"momentum": 0.5, "optimizer": name}, SMALL, None) for name in ("adam", "adamw", "lamb")],
@@ -99,7 +111,6 @@ ALWAYS = {
     "clip": "every gradient has a length",
     "ema": "every network has weights",
     "loss": "each is another formula",
-    "smoothing": "every loss takes shares of classes",
     "l1": "every network has weights",
     "dropout": "every network has a head",
     "crop": "every picture has edges",
@@ -112,6 +123,7 @@ ALWAYS = {
     "precision": "what a device lacks is refused by name",
     "save_every": "every run saves",
     "workers": "every picture is read or varied by a thread",
+    "tensorboard": "it is written or it is not",
     "seed": "every run has an order and a beginning",
 }
 CASES = [(name, *case) for name, cases in IDLE.items() for case in cases]

@@ -12,7 +12,7 @@ from resnetkit.data.lists import Columns
 from resnetkit.data.parts import Source
 from resnetkit.data.sources import open_source
 from resnetkit.data.split import carve
-from resnetkit.errors import DataError
+from resnetkit.errors import DataError, UsageError
 
 NAMES = ("1.png", "2.png", "3.png", "4.png")
 
@@ -47,6 +47,11 @@ def test_a_sign_between_tags_can_be_named(root: Path) -> None:
     source = opened(root, "label", "clear primary", "haze", "primary  road", "road", task="tags", separator=" ")
     assert source.classes == ("clear", "haze", "primary", "road")
     assert table(source)[2] == [0, 0, 1, 1]
+
+
+def test_tags_in_columns_have_nothing_between_them(root: Path) -> None:
+    with pytest.raises(UsageError, match="separator would have no effect"):
+        opened(root, "red,round", "1,0", "0,1", label="red,round", task="tags", separator=";")
 
 
 def test_a_column_a_tag_says_yes_or_no(root: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.data.parts import Labels, PartName, agree, check_names, resembling
-from resnetkit.errors import DataError, plain, some
+from resnetkit.errors import DataError, UsageError, plain, some
 from resnetkit.tasks import TaskName
 
 YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
@@ -51,6 +51,8 @@ def labels_of(
     if task == "numbers":
         return "numbers", names_of_numbers(location, columns, given), figures(found, columns), notes
     if task == "tags":
+        if separator is not None and len(columns) > 1:
+            raise UsageError("--separator would have no effect: each tag has a column of its own", "leave it out")
         told = from_columns(found, columns) if len(columns) > 1 else from_cells(found, separator)
         if len(columns) > 1 and given is None:
             check_names(location, columns)

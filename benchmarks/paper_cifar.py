@@ -26,7 +26,9 @@ from peers import peer
 from resnetkit.data.batches import eval_batches, examples
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
-from resnetkit.engine.train import State, stream, train
+from resnetkit.engine.state import State
+from resnetkit.engine.step import train
+from resnetkit.engine.train import stream
 from resnetkit.job import prepare
 from resnetkit.recipes import RECIPES
 from resnetkit.run import Run

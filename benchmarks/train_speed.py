@@ -23,7 +23,9 @@ from peers import peer
 from resnetkit.data.batches import Examples
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
-from resnetkit.engine.train import State, stream, train
+from resnetkit.engine.state import State
+from resnetkit.engine.step import train
+from resnetkit.engine.train import stream
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
 from resnetkit.resolve import Facts, resolve

@@ -9,7 +9,9 @@ from resnetkit import cost
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer
-from resnetkit.engine.train import State, stream, train
+from resnetkit.engine.state import State
+from resnetkit.engine.step import train
+from resnetkit.engine.train import stream
 from resnetkit.job import Job
 
 STEPS = 12  # that are tried, unless they take more than PATIENCE

@@ -14,8 +14,10 @@ from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.state import State
+from resnetkit.engine.step import Tick
 from resnetkit.engine.stop import Stop, Stopped, listening, until
-from resnetkit.engine.train import Epoch, Save, Split, State, Tick, fit
+from resnetkit.engine.train import Epoch, Save, Split, fit
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare

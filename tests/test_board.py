@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from test_resume import differing
 
 from resnetkit.engine import checkpoint
-from resnetkit.engine.train import Tick
+from resnetkit.engine.step import Tick
 from resnetkit.run import Run
 from resnetkit.training import resuming, training
 

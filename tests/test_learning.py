@@ -17,8 +17,10 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import grouped, tune
+from resnetkit.engine.state import State
+from resnetkit.engine.step import passes, train
 from resnetkit.engine.stop import Stop
-from resnetkit.engine.train import Epoch, State, fit, passes, stream, train
+from resnetkit.engine.train import Epoch, fit, stream
 from resnetkit.errors import DivergedError
 from resnetkit.init import initialize
 from resnetkit.model import ResNet

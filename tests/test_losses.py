@@ -16,7 +16,8 @@ from resnetkit.data.parts import subset
 from resnetkit.data.sources import open_source
 from resnetkit.engine.evaluate import answer, join
 from resnetkit.engine.losses import Loss, loss_of
-from resnetkit.engine.train import stream, train
+from resnetkit.engine.step import train
+from resnetkit.engine.train import stream
 from resnetkit.job import prepare
 from resnetkit.plan import with_io
 from resnetkit.resolve import balance

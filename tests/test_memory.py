@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from resnetkit import cost
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.evaluate import at_once
-from resnetkit.engine.train import State, Tick
+from resnetkit.engine.state import State
+from resnetkit.engine.step import Tick
 from resnetkit.errors import ResourceError
 from resnetkit.model import ResNet
 from resnetkit.plan import lay_out

@@ -20,8 +20,8 @@ from samples import folder, write_digits
 
 from resnetkit.engine import checkpoint
 from resnetkit.engine.evaluate import Answers, answer
+from resnetkit.engine.step import Tick
 from resnetkit.engine.stop import Stopped
-from resnetkit.engine.train import Tick
 from resnetkit.errors import DataError, ResourceError, UsageError, WeightsError
 from resnetkit.files import write_bytes
 from resnetkit.job import prepare
@@ -42,7 +42,8 @@ RESULTS = ("best.safetensors", "last.safetensors", "results.csv", "metrics.json"
 CHILD = """
 import json, os, signal, sys
 from resnetkit.engine import checkpoint
-from resnetkit.engine.train import Epoch, Tick
+from resnetkit.engine.step import Tick
+from resnetkit.engine.train import Epoch
 from resnetkit.run import Run
 from resnetkit.training import training
 place, count, settings = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
@@ -286,7 +287,7 @@ def test_a_folder_is_a_run_only_once_all_it_begins_with_is_there(
 
 
 def test_the_scaler_of_fp16_is_part_of_the_state() -> None:
-    from resnetkit.engine.train import State
+    from resnetkit.engine.state import State
 
     model = torch.nn.Linear(2, 2)
     states = []
@@ -342,7 +343,7 @@ def test_a_signal_during_validation_or_the_final_measurement_stops_politely(
 def signalling(number: int) -> str:
     return f"""
 import json, os, sys
-from resnetkit.engine.train import Tick
+from resnetkit.engine.step import Tick
 from resnetkit.run import Run
 from resnetkit.training import training
 for event in training(Run(**json.loads(sys.argv[1]))):

@@ -27,7 +27,8 @@ ROOMS = """
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     metrics modelfile foreign weights assumptions resolve
     engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
-    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.evaluate engine.train
+    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.state
+    engine.step engine.evaluate engine.train
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.results report.board
     runfolder sweep study classifier clips report.clips job forecast training trials report.progress

@@ -18,8 +18,8 @@ from resnetkit.api import load
 from resnetkit.data.lists import Columns
 from resnetkit.engine.losses import Loss, targets_of
 from resnetkit.engine.mix import mixed
+from resnetkit.engine.step import Tick
 from resnetkit.engine.stop import Stopped
-from resnetkit.engine.train import Tick
 from resnetkit.errors import DataError, UsageError, WeightsError
 from resnetkit.resolve import Facts, resolve
 from resnetkit.run import Run

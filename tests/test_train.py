@@ -20,7 +20,9 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.mix import mixed
 from resnetkit.engine.optim import optimizer
 from resnetkit.engine.schedule import lr_at
-from resnetkit.engine.train import State, stream, train
+from resnetkit.engine.state import State
+from resnetkit.engine.step import train
+from resnetkit.engine.train import stream
 from resnetkit.errors import DivergedError, UsageError
 from resnetkit.init import initialize
 from resnetkit.model import ResNet

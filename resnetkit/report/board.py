@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from resnetkit.engine.train import Epoch, Tick
+from resnetkit.engine.step import Tick
+from resnetkit.engine.train import Epoch
 from resnetkit.errors import ResourceError, plain
 from resnetkit.tasks import Task
 

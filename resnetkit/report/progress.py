@@ -12,7 +12,8 @@ from rich.text import Text
 
 from resnetkit.data import hub, sources
 from resnetkit.data.known import TABLE
-from resnetkit.engine.train import Epoch, Tick
+from resnetkit.engine.step import Tick
+from resnetkit.engine.train import Epoch
 from resnetkit.errors import plain
 from resnetkit.job import Watch
 from resnetkit.resolve import Settings

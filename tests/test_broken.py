@@ -198,7 +198,7 @@ def parquet_cases() -> Iterator[Case]:
         "no names": b'{"info": {"features": {"label": {"_type": "ClassLabel"}}}}',
         "no text": b"\xff",
     }.items():
-        yield f"a schema with {name}", parquet_meta(text), "class names in its schema cannot be read"
+        yield f"a schema with {name}", parquet_meta(text), "class names in its schema"
     yield "a text for a picture", parquet_of([(b"hello", 0), (PNG, 1)]), "0 is a text file"
     yield "half a picture", parquet_of([(PNG, 0), (PNG[:-20], 1)]), "train/1 is damaged"
     yield "no bytes", parquet_of([(b"", 0), (PNG, 1)]), "is empty (0 bytes)"

@@ -239,7 +239,7 @@ def test_paths_before_names(tmp_path: Path, hub: Hub, monkeypatch: pytest.Monkey
         open_source("https://huggingface.co/datasets/uoft-cs/cifar10")
     assert "hf:uoft-cs/cifar10" in caught.value.fix
     (tmp_path / "photos").mkdir()
-    for path in ("photos/trian", "/uoft-cs/cifar10", "cifar10", "a/b/c"):
+    for path in ("photos/trian", "/uoft-cs/cifar10", "pictures", "a/b/c"):
         with pytest.raises(DataError) as caught:
             open_source(path)
         assert caught.value.fix == "check the path"

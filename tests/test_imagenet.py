@@ -216,4 +216,4 @@ def test_train_and_eval(tmp_path: Path) -> None:
     resnetkit.train(tmp_path / "data", model="resnet20", weights="none", steps=2, batch=3, out=str(out))
     model = resnetkit.load(out)
     assert model.classes == CLASSES
-    assert model.evaluate(tmp_path / "data").labels == (2, 0, 0, 1)
+    assert model.evaluate(tmp_path / "data").labels.tolist() == [2, 0, 0, 1]

@@ -495,6 +495,7 @@ def test_broken_records(tmp_path: Path, fine: bool) -> None:
         (b"", "not all words"),
         (b"a\nb", "there are 2 classes"),
         (b"a\nb\nb\n", "two classes are called b"),
+        (b"a" * 5000 + b"\n" + b"a" * 5000 + b"\n", f"two classes are called {'a' * 297}..."),
         (b"a\nA\nb\n", "only in case"),
         ("käse\nb\nc".encode("latin-1"), "is not UTF-8 text: byte 1"),
     ):

@@ -1,5 +1,6 @@
 """Pictures that are bare arrays, held in memory: what IDX, npz and CIFAR files come down to."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from resnetkit.data.decode import Picture
 from resnetkit.data.parts import Kind, Part, PartName, Source, agree, left_out, ordered
-from resnetkit.errors import DataError, plain
+from resnetkit.errors import DataError, some
 
 
 def array_source(
@@ -54,6 +55,6 @@ def check_words(where: str, words: Sequence[object]) -> tuple[str, ...]:
     if len(kept) != len(words) or not kept:
         raise DataError(f"{where}: the names of the classes are not all words", "give each class a name")
     if len(set(kept)) != len(kept):
-        twice = next(word for word in kept if kept.count(word) > 1)
-        raise DataError(f"{where}: two classes are called {plain(twice)}", "give each class a name of its own")
+        twice = Counter(kept).most_common(1)[0][0]
+        raise DataError(f"{where}: two classes are called {some([twice])}", "give each class a name of its own")
     return kept

@@ -13,6 +13,7 @@ from resnetkit.errors import UsageError, plain
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.run import Run, override
+from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
 from resnetkit.weights import check, fill
 
@@ -28,6 +29,10 @@ class Result:
 
     @property
     def accuracy(self) -> float:
+        """Of a network of classes; those of tags and numbers are judged by other figures: see ``metrics``."""
+        if "accuracy" not in self.metrics:
+            judge = TASKS[self.metrics["task"]].judge
+            raise UsageError(f"a network of {self.metrics['task']} has no accuracy", f'read metrics["{judge}"]')
         return float(self.metrics["accuracy"])
 
     @property

@@ -91,10 +91,7 @@ def watch(
     """
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
         raise UsageError(f"top is {top!r}, not a whole number of at least 1", "leave it out for 5")
-    if model.card.task != "classes":
-        raise UsageError(
-            f"clips are for models of classes, and this one says {model.card.task}", "give it single frames as pictures"
-        )
+    refuse_task(model)
     folder = os.path.isdir(path)
     step = span(str(every), "every", folder=folder, least=1e-3)
     default = FOLDER_SMOOTH if folder else VIDEO_SMOOTH
@@ -120,6 +117,14 @@ def watch(
         tuple((model.classes[i], float(whole[i])) for i in best),
         tuple(Stretch(model.classes[s.label], s.first, s.last, s.frames, s.probability) for s in smoothing.segments),
     )
+
+
+def refuse_task(model: Classifier) -> None:
+    """Stretches and their probabilities are of classes: UsageError for a model of tags or numbers."""
+    if model.card.task != "classes":
+        raise UsageError(
+            f"clips are for models of classes, and this one says {model.card.task}", "give it single frames as pictures"
+        )
 
 
 def batches(model: Classifier, frames: Iterator[Frame]) -> Iterator[tuple[list[Moment], list[Any]]]:

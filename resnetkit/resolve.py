@@ -125,8 +125,8 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     usual = LR[run.optimizer] * batch / 128 * (1 if scratch else 0.1) * (0.1 if loss == "mse" else 1)
     crop = run.crop
     if crop == "auto":
-        whole = preprocess.resize != "crop" or facts.task == "numbers"  # which may be sizes, or how many there are
-        crop = "pad" if facts.uniform and preprocess.resize == "crop" else "none" if whole else "resized"
+        whole = preprocess.resize != "crop" or facts.task == "numbers"  # which may be places, sizes, or how many
+        crop = "none" if whole else "pad" if facts.uniform else "resized"
     wary = why_not_mirrored(facts)
     if run.flip is None:
         reasons["flip"] = f"{wary}; --flip mirrors all the same" if wary else "a mirrored picture is as good"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +23,12 @@ def root(tmp_path: Path) -> Path:
     return folder(tmp_path, *NAMES)
 
 
-def opened(root: Path, *lines: str, classes: Sequence[str] | None = None, **columns: str) -> Source:
+def opened(root: Path, *lines: str, classes: Sequence[str] | None = None, **columns: Any) -> Source:
     """A list whose first line is the header without its path column; the others belong to NAMES in turn."""
     header, *rows = lines
     text = [f"path,{header}", *(f"{name},{row}" for name, row in zip(NAMES, rows, strict=False))]
     (root / "list.csv").write_text("\n".join([*text, ""]), encoding="utf-8")
-    return open_source(root / "list.csv", classes=classes, columns=Columns(**columns))  # type: ignore[arg-type]
+    return open_source(root / "list.csv", classes=classes, columns=Columns(**columns))
 
 
 def table(source: Source) -> list[list[float]]:
@@ -113,7 +114,16 @@ def test_weights_come_only_where_asked_for(root: Path) -> None:
         (("a,b", "1,0", "0,0"), {"label": "a,b", "task": "classes"}, "none of the label columns", "one class"),
         (("a,b", "1,0"), {"label": "a,c"}, "no column c", "choose from"),
         (("a,b", "1,0"), {"label": "a,a"}, "names a column twice", "once"),
-        (("a,b", "1,x"), {"label": "a,b"}, "b is x, not a number", "12.5"),
+        (("a,b", "1,x"), {"label": "a,b"}, "a has a yes or no in each line, and b x", "--task tags names the line"),
+        (("a,b", "1,0", "2,1"), {"label": "a,b"}, "b has a yes or no in each line, and a 2", "--task numbers"),
+        (("a,b", "2.5,x"), {"label": "a,b"}, "line 2: b is x, not a number", "12.5"),
+        (("label", "Red;red", "red"), {"task": "tags"}, "the tags 'Red' and 'red' differ only in case", "rename one"),
+        (
+            ("label,x", "3,1", "4,2"),
+            {"task": "numbers", "label": "x", "weight": "x"},
+            "cannot be label and weight",
+            "another",
+        ),
         (("a,A", "1,1", "0,1"), {"label": "a,A", "task": "tags"}, "differ only in case", "rename"),
         (("label,w", "cat,1", "dog,-1"), {"weight": "w"}, "line 3 has the weight -1", "at least 0"),
         (("label,w", "cat,1", "dog,much"), {"weight": "w"}, "line 3 has the weight much", "at least 0"),
@@ -148,9 +158,38 @@ def test_no_part_adds_a_tag(root: Path) -> None:
 
 
 def test_a_model_knows_its_numbers_by_name(root: Path) -> None:
-    assert opened(root, "x,y", "1,2.5", label="x,y", classes=["x", "y"]).classes == ("x", "y")
-    with pytest.raises(DataError, match="the model says y, x"):
-        opened(root, "x,y", "1,2.5", label="x,y", classes=["y", "x"])
+    assert opened(root, "x,y", "3,2.5", label="x,y", classes=["x", "y"]).classes == ("x", "y")
+    assert table(opened(root, "x,y", "3,2.5", label="x,y", classes=["y", "x"])) == [[2.5, 3]]  # in the model's order
+    with pytest.raises(DataError, match="its labels are x, y, and the model says x, z"):
+        opened(root, "x,y", "3,2.5", label="x,y", classes=["x", "z"], task="numbers")
+    with pytest.raises(DataError, match="has no columns x,z, of which the model tells"):
+        opened(root, "x,y", "1,2.5", label="x,z", must=False, task="numbers", classes=["x", "z"])
+
+
+def test_a_model_is_scored_on_all_of_its_tags(root: Path) -> None:
+    """A tag without a column is not a tag that no picture has."""
+    with pytest.raises(DataError, match="its labels are a, b, and the model says a, b, c"):
+        opened(root, "a,b", "1,0", "0,1", label="a,b", task="tags", classes=["a", "b", "c"])
+    assert opened(root, "a,b", "1,0", "0,1", label="a,b", task="tags", classes=["b", "a"]).classes == ("b", "a")
+
+
+def test_a_sign_that_no_cell_has_is_refused(root: Path) -> None:
+    with pytest.raises(UsageError, match="separator would have no effect"):
+        opened(root, "label", "cat;dog", "cat", task="tags", separator="|")
+    assert opened(root, "label", "cat", task="tags", separator="|", classes=["cat", "dog"]).classes == ("cat", "dog")
+
+
+def test_a_column_of_tags_is_found_by_its_name(root: Path) -> None:
+    assert opened(root, "tags", "cat;dog", "cat", task="tags").classes == ("cat", "dog")
+
+
+def test_many_whole_numbers_are_classes_with_a_word(tmp_path: Path) -> None:
+    folder(tmp_path, *(f"{i}.png" for i in range(12)))
+    lines = ["path,label", *(f"{i}.png,{i * 3}" for i in range(12))]
+    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
+    source = open_source(tmp_path / "list.csv")
+    assert len(source.classes) == 12
+    assert "12 whole numbers are taken for names of classes" in source.notes[0]
 
 
 def test_lists_of_a_folder_have_the_same_label_columns(root: Path) -> None:
@@ -179,6 +218,13 @@ def test_rare_tags_and_all_sizes_are_held_out_alike() -> None:
     assert np.bincount(np.searchsorted(tenths, numbers[val, 0])).tolist() == [10] * 10
     again = carve(names[::-1], numbers[::-1], "x", share=0.1, seed=0, task="numbers")
     assert sorted(999 - again[1]) == sorted(val)
+
+
+def test_a_tag_of_one_picture_is_parted_with_the_others() -> None:
+    tags = np.zeros((30, 2), np.float32)
+    tags[:, 0], tags[7, 1] = 1, 1
+    train, val = carve([str(i) for i in range(30)], tags, "ab", share=0.1, seed=0, task="tags")
+    assert (len(train), len(val)) == (27, 3)
 
 
 @pytest.mark.parametrize("count", [2, 3, 11])

@@ -80,6 +80,9 @@ def test_tags_are_learned(tagger: Path, tiles: Path) -> None:
     assert {name: figures[name] for name in again.as_dict()} == again.as_dict()
     rows = list(csv.DictReader((tagger / "predictions.csv").read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 300
+    given = {row["image"]: row["tags"] for row in csv.DictReader((tiles / "list.csv").read_text().splitlines())}
+    assert all(row["tags"] == given[row["path"]] for row in rows)  # an empty cell where there is none
+    assert any(not row["tags"] for row in rows)
     right = sum(row["tags"] == row["predicted"] for row in rows)
     assert right == figures["correct"] == sum(row["correct"] == "true" for row in rows)
     history = list(csv.DictReader((tagger / "results.csv").read_text(encoding="utf-8").splitlines()))
@@ -146,6 +149,31 @@ def test_a_card_whose_task_cannot_be_is_refused(measurer: Path, change: dict[str
 
     with pytest.raises(ValueError, match=r"task|scale"):
         replace(modelfile.read_card(measurer / "best.safetensors"), **change)
+
+
+def test_a_sweep_keeps_label_columns_together(tiles: Path, tmp_path: Path) -> None:
+    words = [
+        "--label-column",
+        "sum,price",
+        "--task",
+        "numbers",
+        "--model",
+        "resnet20",
+        "--steps",
+        "1",
+        "--lr",
+        "0.01,0.02",
+    ]
+    done = resnet("sweep", tiles / "list.csv", *words, "--out", tmp_path / "s", timeout=600)
+    assert done.code == 0, done.err
+    header, *rows = csv.reader((tmp_path / "s/sweep.csv").read_text(encoding="utf-8").splitlines())
+    assert (header[1], len(rows), "val_r2" in header) == ("lr", 2, True)
+
+
+def test_clips_are_for_classes(tagger: Path, tiles: Path) -> None:
+    done = resnet("predict", tagger, tiles, "--frames", "--csv")
+    assert (done.code, done.out) == (2, "")
+    assert "clips are for models of classes" in done.err
 
 
 def test_one_task_is_not_scored_on_the_labels_of_another(tagger: Path, measurer: Path, tiles: Path) -> None:
@@ -245,7 +273,7 @@ def test_what_is_open_is_decided_by_the_task() -> None:
     assert [s.smoothing for s in found.values()] == [0.1, 0.0, 0.0]
     assert [s.flip for s in found.values()] == [False, False, False]  # letters, letters, numbers
     large = resolve(Run(data="d"), frozenset(), facts("numbers", uniform=None))
-    assert (large.crop, large.flip) == ("none", False)
+    assert (large.crop, large.flip, found["numbers"].crop, found["tags"].crop) == ("none", False, "none", "pad")
     gentle = resolve(Run(data="d", loss="mse"), frozenset({"loss"}), facts("numbers"))
     assert gentle.lr == pytest.approx(found["numbers"].lr / 10)
 

@@ -26,7 +26,7 @@ WAIT = 4 * 3600  # seconds for another process that fetches the same
 def cache_folder() -> Path:
     """``RESNETKIT_CACHE``, or where the system keeps what can be had again."""
     if given := os.environ.get("RESNETKIT_CACHE"):
-        return Path(given).expanduser()
+        return Path(given).expanduser().absolute()
     try:
         if sys.platform == "win32":
             return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "resnetkit/Cache"

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from resnetkit.tasks import TaskName
 
 YES, NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 BETWEEN = re.compile(r"[;|,\uff0c\uff1b\u3001]")  # tags; the last three are Chinese comma, semicolon and pause mark
+FEW = 10  # numbers that are classes without a word: there are as many digits
 APART = re.compile(r"[;|]")  # signs that no usual name of a class holds
 
 
@@ -48,14 +49,21 @@ def labels_of(
     asked = task
     if task == "auto":
         task = guessed(location, found, columns, notes)
+    if len(columns) > 1 or task == "numbers":
+        refuse_others(location, columns, given)
     if task == "numbers":
-        return "numbers", names_of_numbers(location, columns, given), figures(found, columns), notes
+        check_names(location, columns, "numbers")
+        names = tuple(columns if given is None else given)
+        order_of = [list(columns).index(name) for name in names]
+        return "numbers", names, {part: of[:, order_of] for part, of in figures(found, columns).items()}, notes
     if task == "tags":
         if separator is not None and len(columns) > 1:
             raise UsageError("--separator would have no effect: each tag has a column of its own", "leave it out")
         told = from_columns(found, columns) if len(columns) > 1 else from_cells(found, separator)
+        if separator is not None and given is None and not any(separator in cell for cell in every_cell(found)):
+            raise UsageError("--separator would have no effect: no label has it", "leave it out, or mend it")
         if len(columns) > 1 and given is None:
-            check_names(location, columns)
+            check_names(location, columns, "tags")
         names = tuple(given) if given is not None else tags_of(location, told, columns)
         return "tags", names, places(location, told, names, given is not None), notes
     classes = from_columns(found, columns) if len(columns) > 1 else {part: of_one(of) for part, of in found.items()}
@@ -66,6 +74,10 @@ def labels_of(
         if asked != "auto" or not all(amount(word) is not None for of in singles.values() for word in of):
             raise
         raise DataError(error.what, f"{error.fix}; --task numbers, if they are amounts") from error
+    if asked == "auto" and given is None and len(names) > FEW and all(name.isdecimal() for name in names):
+        notes.append(
+            f"{len(names)} whole numbers are taken for names of classes; --task numbers takes them for amounts"
+        )
     return "classes", names, dict(labels), notes
 
 
@@ -73,9 +85,18 @@ def guessed(location: str, found: Found, columns: Sequence[str], notes: list[str
     """The task that the cells leave no doubt of; DataError where they do."""
     cells = [told.cells for of in found.values() for told in of]
     if len(columns) > 1:
-        marks = {cell.lower() for row in cells for cell in row}
-        if not marks <= {*YES, *NO, "-1"}:
+        odd = [{row[i] for row in cells if row[i].lower() not in (*YES, *NO, "-1")} for i in range(len(columns))]
+        if all(odd):
             return "numbers"
+        if any(odd):
+            one, other = (
+                next(name for name, of in zip(columns, odd, strict=True) if bool(of) == has) for has in (0, 1)
+            )
+            cells_of = some(sorted(set().union(*odd)), 2)
+            raise DataError(
+                f"{location}: {plain(one)} has a yes or no in each line, and {plain(other)} {cells_of}",
+                "mend it where they are tags (--task tags names the line), --task numbers learns them as amounts",
+            )
         if all(sum(cell.lower() in YES for cell in row) == 1 for row in cells):
             notes.append("every picture has exactly one of the label columns: they are classes; --task tags if not")
             return "classes"
@@ -111,7 +132,7 @@ def of_one(of: Sequence[Told]) -> list[set[str]]:
 
 def from_columns(found: Found, columns: Sequence[str]) -> dict[PartName, list[set[str]]]:
     """Which columns say yes of each picture. Where no cell says 0, a -1 says no, as CelebA has it."""
-    marks = {cell.lower() for of in found.values() for told in of for cell in told.cells}
+    marks = {cell.lower() for cell in every_cell(found)}
     no = NO if marks & set(NO) else (*NO, "-1")
 
     def chosen(told: Told) -> set[str]:
@@ -154,7 +175,7 @@ def tags_of(location: str, told: Mapping[PartName, Sequence[set[str]]], columns:
     names = tuple(sorted(set().union(*told[first])))
     if not names:
         raise DataError(f"{location}: no picture of {first} has a tag", "give tags to some pictures")
-    check_names(location, names)
+    check_names(location, names, "tags")
     return names
 
 
@@ -179,15 +200,17 @@ def places(
     return labels
 
 
-def names_of_numbers(location: str, columns: Sequence[str], given: Sequence[str] | None) -> tuple[str, ...]:
-    if given is not None and tuple(given) != tuple(columns):
+def refuse_others(location: str, columns: Sequence[str], given: Sequence[str] | None) -> None:
+    """A model's tags or numbers must each have its column, in whatever order, or figures would be of something else."""
+    if given is not None and set(given) != set(columns):
         raise DataError(
-            f"{location}: its label column {'is' if len(columns) == 1 else 'columns are'} {some(columns)}, "
-            f"and the model says {some(given)}",
-            f"--label-column {','.join(map(plain, given))}, or rename them in the list",
+            f"{location}: its labels are {some(columns, 20)}, and the model says {some(given, 20)}",
+            f"--label-column {','.join(map(plain, given))}, or call the columns so in the list",
         )
-    check_names(location, columns)
-    return tuple(columns)
+
+
+def every_cell(found: Found) -> Iterator[str]:
+    return (cell for of in found.values() for told in of for cell in told.cells)
 
 
 def figures(found: Found, columns: Sequence[str]) -> dict[PartName, Labels]:

@@ -43,6 +43,7 @@ LABEL: tuple[str, ...] = (
     "\u6807\u7b7e",
     "\u7c7b\u522b",
 )
+TAGS = ("tag", "tags", "labels", "classes")
 PART: tuple[str, ...] = ("split", "part", "set", "subset", "\u5212\u5206")
 
 
@@ -71,8 +72,8 @@ class Columns:
         if self.must:
             return self
         kept = {name: word for name in ("image", "part", "group") if (word := getattr(self, name)) in header}
-        if self.label is not None and all(word in header for word in label_words(self.label, header)):
-            kept["label"] = self.label
+        if self.label is not None:
+            kept |= {"label": self.label} if set(label_words(self.label, header)) <= set(header) else {}
         return Columns(**kept, task=self.task, separator=self.separator)
 
 
@@ -148,10 +149,15 @@ def read_list(path: Path, part: PartName, columns: Columns) -> Iterator[Line]:
     places = {word: i for i, word in enumerate(header)}
     if len(places) < len(header):
         raise DataError(f"{plain(path)}: line {number} names a column twice", "give every column its own name")
-    columns = columns.within(header)
+    asked, columns = columns, columns.within(header)
+    if asked.task == "numbers" and asked.label is not None and columns.label is None:
+        what = f"{plain(path)} has no columns {plain(asked.label)}, of which the model tells"
+        raise DataError(what, "call those that hold the numbers so")
     image = place(path, header, columns.image, IMAGE, "image")
-    labels = label_places(path, header, columns.label)
+    labels = label_places(path, header, columns.label, columns.task)
     weight = None if columns.weight is None else place(path, header, columns.weight, (), "weight")
+    if weight is not None and weight in (image, *labels):
+        raise DataError(f"{plain(path)}: {plain(header[weight])} cannot be label and weight", "name another column")
     group = None if columns.group is None else place(path, header, columns.group, (), "group")
     side = None
     if columns.part is not None or (part == "all" and any(known(word, PART) for word in header)):
@@ -238,10 +244,10 @@ def place(path: Path, header: list[str], asked: str | None, words: tuple[str, ..
     return likely[0]
 
 
-def label_places(path: Path, header: list[str], asked: str | None) -> list[int]:
+def label_places(path: Path, header: list[str], asked: str | None, task: str) -> list[int]:
     """The columns of the labels: the one or the several ``asked`` for, or the one that is called so."""
     if asked is None:
-        return [place(path, header, None, LABEL, "label")]
+        return [place(path, header, None, LABEL + TAGS if task == "tags" else LABEL, "label")]
     words = label_words(asked, header)
     if len(set(words)) < len(words):
         raise DataError(f"--label-column names a column twice: {plain(asked)}", "name each once")

@@ -123,7 +123,7 @@ def left_out(known: Iterable[str], names: Sequence[str]) -> list[str]:
     return [f"classes without pictures in train are left out: {some(absent)}"] if absent else []
 
 
-def check_names(location: str, classes: Sequence[str]) -> None:
+def check_names(location: str, classes: Sequence[str], what: str = "classes") -> None:
     """No two classes may look alike, and each must be text that other files can carry."""
     seen: dict[str, str] = {}
     for name in classes:
@@ -134,8 +134,8 @@ def check_names(location: str, classes: Sequence[str]) -> None:
         other = seen.setdefault(folded(name), name)
         if other != name:
             raise DataError(
-                f"{location}: the classes {other!a} and {name!a} differ only in case or Unicode form",
-                "merge the two folders, or rename one",
+                f"{location}: the {what} {other!a} and {name!a} differ only in case or Unicode form",
+                "merge the two folders, or rename one" if what == "classes" else "rename one",
             )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from resnetkit import files, metrics
 from resnetkit.data.labels import words_of
+from resnetkit.data.parts import Labels
 from resnetkit.evaluation import Evaluation, Examined
 from resnetkit.measuring import NumberEvaluation
 from resnetkit.report import tables
@@ -110,15 +111,20 @@ def picture_rows(evaluation: Evaluation) -> list[tables.PictureRow]:
 def tag_rows(evaluation: TagEvaluation) -> Iterator[Iterable[tables.Cell]]:
     """The same for tags, with the probability of each."""
     answers, names = evaluation.answers, evaluation.classes
-    truth, called = (words_of("tags", names, labels) for labels in (answers.labels, answers.logits >= 0))
+    truth, called = (tags_of(names, labels) for labels in (answers.labels, answers.logits >= 0))
     chances, losses = metrics.sigmoid(answers.logits), metrics.tag_losses(answers.logits, answers.labels)
     rows: dict[int, list[tables.Cell]] = {}
     for place, index in enumerate(answers.index.tolist()):
         same = truth[place] == called[place]
         rows[index] = [truth[place], called[place], same, float(losses[place]), *chances[place].tolist(), None]
     for index, why in answers.errors:
-        rows[index] = [*words_of("tags", names, evaluation.labels[index : index + 1]), *[None] * (len(names) + 3), why]
+        rows[index] = [*tags_of(names, evaluation.labels[index : index + 1]), *[None] * (len(names) + 3), why]
     return ([evaluation.names[index], *rows[index]] for index in sorted(rows))
+
+
+def tags_of(names: Sequence[str], labels: Labels) -> list[str]:
+    """As a list has them: nothing where there is none."""
+    return ["" if not row.any() else word for word, row in zip(words_of("tags", names, labels), labels, strict=True)]
 
 
 def number_rows(evaluation: NumberEvaluation) -> Iterator[Iterable[tables.Cell]]:

@@ -118,6 +118,8 @@ def predict(asked: Namespace, out: TextIO) -> int:
     refuse_idle_clips(asked, inputs)
     model = api.load(asked.model, **machine)
     inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
+    if any(clip for clip, _ in inputs):
+        clips.refuse_task(model)  # before a header is printed
     if asked.csv and model.card.task == "tags":
         if top is not None:
             raise UsageError("--top would have no effect: with --csv every tag has a column", "leave it out")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from resnetkit.trials import Place, Trial
 
 SEARCHES = "grid|random|optuna"
-WHOLE = ("data", "out", "milestones")  # what is written with commas in it, or never varies
+WHOLE = ("data", "out", "milestones", "label_column", "separator")  # what is written with commas in it, or never varies
 
 
 def sweep_flags(parser: Parser) -> None:

@@ -87,13 +87,15 @@ def fetch(known: Known, folder: Path, watch: Watch | None) -> None:
 def by_hand(known: Known, wanting: list[File], folder: Path, why: str) -> tuple[str, str]:
     """What is wrong, and which files to put where."""
     wrong = [file.name for file in wanting if (folder / file.name).exists()]
-    there = f"; what is in {plain(folder)} by that name is another file: {', '.join(wrong)}" if wrong else ""
+    there = ""
+    if wrong:
+        there = f"what is in {plain(folder)} by that name is another file, of other bytes: {', '.join(wrong)}; "
     lines = [
         f"  {file.name}, {file.size:,} bytes, SHA-256 {file.sha256}, from {' or '.join(file.urls)}" for file in wanting
     ]
     what = "this file" if len(lines) == 1 else f"these {len(lines)} files"
     fix = f"put {what} into {plain(folder)}, or name a mirror: RESNETKIT_MIRROR=https://HOST/DIR"
-    return f"{known.name} is not at hand: {why}{there}", "\n".join([fix, *lines])
+    return f"{known.name} is not at hand: {there}{why}", "\n".join([fix, *lines])
 
 
 def is_whole(path: Path, file: File) -> bool:

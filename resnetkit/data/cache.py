@@ -89,7 +89,7 @@ def by_hand(known: Known, wanting: list[File], folder: Path, why: str) -> tuple[
     wrong = [file.name for file in wanting if (folder / file.name).exists()]
     there = ""
     if wrong:
-        there = f"what is in {plain(folder)} by that name is another file, of other bytes: {', '.join(wrong)}; "
+        there = f"what is in {plain(folder)} by that name is another file: {', '.join(wrong)}; "
     lines = [
         f"  {file.name}, {file.size:,} bytes, SHA-256 {file.sha256}, from {' or '.join(file.urls)}" for file in wanting
     ]

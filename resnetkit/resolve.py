@@ -213,7 +213,8 @@ def geometry(
 def batch_size(run: Run, facts: Facts, preprocess: Preprocess, reasons: dict[str, str]) -> int:
     if run.batch is not None:
         if run.batch > facts.pictures:
-            reasons["batch"] = f"there are only {facts.pictures} pictures: every step sees all of them"
+            stays = f", and the learning rate stays {run.lr:g}" if run.lr is not None else ""
+            reasons["batch"] = f"there are only {facts.pictures} pictures: every step sees all of them{stays}"
         return min(run.batch, facts.pictures)
     most = 128 if max(preprocess.size) <= SMALL else 32
     batch = min(most, max(8, 2 ** int(math.log2(max(1, facts.pictures / 12)))), facts.pictures)

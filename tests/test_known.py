@@ -496,6 +496,12 @@ def test_who_waited_leaves_what_is_there(put: Put, tmp_path: Path, monkeypatch: 
     assert len(calls) == 1
 
 
+def test_a_name_in_other_letters_is_guessed() -> None:
+    with pytest.raises(DataError, match="CIFAR10 does not exist") as caught:
+        open_source("CIFAR10")
+    assert caught.value.fix == "write cifar10 for the data set of that name"
+
+
 def test_a_folder_of_that_name(put: Put) -> None:
     put("mnist", digits_files())
     picture(Path("mnist/a/1.png"))

@@ -195,6 +195,14 @@ def test_first_weights_say_nothing_to_given_ones(given: dict[str, Any]) -> None:
         decide(PHOTOS, CARD, **given)
 
 
+def test_a_batch_that_shrinks_says_that_the_rate_does_not() -> None:
+    many = 10 * SMALL.pictures
+    assert "the learning rate" not in decide(SMALL, batch=many).reasons["batch"]
+    settings = decide(SMALL, batch=many, lr=0.4)
+    assert (settings.batch, settings.lr) == (SMALL.pictures, 0.4)
+    assert settings.reasons["batch"].endswith("and the learning rate stays 0.4")
+
+
 def test_a_given_rate_and_decay_are_used_as_they_are() -> None:
     settings = decide(SMALL, lr=0.123, weight_decay=0.0, optimizer="adamw")
     assert (settings.lr, settings.weight_decay) == (0.123, 0.0)

@@ -159,5 +159,7 @@ def missing(path: Path) -> tuple[str, str]:
     except (DataError, OSError):
         names = []
     known = KNOWN if len(path.parts) == 1 else ()
+    if known and path.name.lower() in KNOWN:
+        return f"{plain(path)} does not exist", f"write {path.name.lower()} for the data set of that name"
     what = f"{plain(path)} does not exist; {plain(here.absolute())} does, but has no {plain(gone)}"
     return what + nearest(plain(gone), [*known, *names]), resembles(str(path)) or "check the path"

@@ -300,6 +300,7 @@ def test_tag_figures_are_those_of_scikit_learn() -> None:
     assert total.average_precision == pytest.approx(average_precision_score(TAGS, tied, average="macro"))
     none = metrics.tag_rows(LOGITS, TAGS * [1, 1, 0], "abc")
     assert none[2].average_precision is None
+    assert metrics.tag_total(none).f1 == pytest.approx((none[0].f1 + none[1].f1) / 2)  # nothing was asked of the third
     assert metrics.tag_total(none).average_precision == pytest.approx((rows_ap(none, 0) + rows_ap(none, 1)) / 2)
 
 

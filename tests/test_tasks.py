@@ -1,6 +1,7 @@
 """Tags and numbers from a list to a model file and back: trained, measured, answered with, gone on with."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from test_train import settings
 
 from resnetkit import metrics, modelfile
 from resnetkit.api import load
+from resnetkit.data.batches import examples
 from resnetkit.data.lists import Columns
+from resnetkit.data.sources import open_source
 from resnetkit.engine.losses import Loss, targets_of
 from resnetkit.engine.mix import mixed
-from resnetkit.engine.step import Tick
+from resnetkit.engine.step import Tick, hits
 from resnetkit.engine.stop import Stopped
 from resnetkit.errors import DataError, UsageError, WeightsError
 from resnetkit.resolve import Facts, resolve
@@ -199,6 +202,29 @@ def test_a_stopped_run_goes_on_to_the_same_end(tiles: Path, tmp_path: Path, give
         assert not isinstance(event, Stopped)
     for name in ("best.safetensors", "last.safetensors", "predictions.csv", "split.csv", "results.csv"):
         assert (tmp_path / "cut" / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_named_columns_are_read_as_the_model_means_them(tagger: Path, tiles: Path) -> None:
+    """Cells that could be classes are tags to a model of tags."""
+    figures = json.loads((tagger / "metrics.json").read_bytes())
+    found = load(tagger).evaluate(tiles / "list.csv", columns=Columns(label="tags"))
+    assert found.mean_ap == figures["mean_ap"]
+
+
+def test_a_picture_is_right_if_all_its_tags_are() -> None:
+    logits, targets = torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[0.6, 0.2], [1.0, 0.0]])
+    assert hits(logits, targets, "tags") == 1
+    assert hits(logits, torch.tensor([0, 0]), "classes") == 2  # of equals the first
+    assert hits(logits, targets, "numbers") == 0
+
+
+def test_weights_are_one_on_average() -> None:
+    part = open_source("digits").parts["test"]
+    weights = np.arange(1.0, len(part.labels) + 1)
+    pictures = examples(dataclasses.replace(part, weights=weights), settings().preprocess)
+    assert pictures.weights is not None
+    assert pictures.weights.mean() == pytest.approx(1)
+    assert pictures.weights[9] == pytest.approx(10 * pictures.weights[0])
 
 
 def test_weights_say_what_is_learned(tmp_path: Path) -> None:

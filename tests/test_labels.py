@@ -176,6 +176,8 @@ def test_a_model_is_scored_on_all_of_its_tags(root: Path) -> None:
 def test_a_sign_that_no_cell_has_is_refused(root: Path) -> None:
     with pytest.raises(UsageError, match="separator would have no effect"):
         opened(root, "label", "cat;dog", "cat", task="tags", separator="|")
+    with pytest.raises(UsageError, match="separator is empty"):
+        opened(root, "label", "cat;dog", "cat", task="tags", separator="")
     assert opened(root, "label", "cat", task="tags", separator="|", classes=["cat", "dog"]).classes == ("cat", "dog")
 
 

@@ -59,6 +59,8 @@ def labels_of(
     if task == "tags":
         if separator is not None and len(columns) > 1:
             raise UsageError("--separator would have no effect: each tag has a column of its own", "leave it out")
+        if separator == "":
+            raise UsageError("--separator is empty", "write the sign between the tags, or leave it out")
         told = from_columns(found, columns) if len(columns) > 1 else from_cells(found, separator)
         if separator is not None and given is None and not any(separator in cell for cell in every_cell(found)):
             raise UsageError("--separator would have no effect: no label has it", "leave it out, or mend it")

@@ -39,7 +39,7 @@ def measure(name: str, outputs: int, loss_of: Loss, answer: Callable[[Tensor], T
     """Train a ResNet of 8 layers on digits, seed by seed; print losses and accuracy."""
     _, parts = tensors("digits")
     (images, labels), (unseen, truth) = parts["train"], parts["test"]
-    thin = Spec(block="basic", depths=(1, 1, 1), widths=(16, 32, 64), stem="3x3", pool=False, classes=outputs, size=8)
+    thin = Spec(block="basic", depths=(1, 1, 1), widths=(16, 32, 64), stem="3x3", pool="none", classes=outputs, size=8)
     first, last, right, outside = [], [], [], []
     for seed in SEEDS:
         torch.manual_seed(seed)

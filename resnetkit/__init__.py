@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from resnetkit.errors import ResourceError as ResourceError
     from resnetkit.errors import UsageError as UsageError
     from resnetkit.errors import WeightsError as WeightsError
+    from resnetkit.layout import lay_out as lay_out
     from resnetkit.model import BasicBlock as BasicBlock
     from resnetkit.model import Bottleneck as Bottleneck
     from resnetkit.model import ResNet as ResNet
     from resnetkit.plan import Plan as Plan
-    from resnetkit.plan import lay_out as lay_out
     from resnetkit.run import Run as Run
     from resnetkit.spec import Spec as Spec
     from resnetkit.weights import create_model as create_model
@@ -42,7 +42,7 @@ HOMES = {
     "UsageError": "errors",
     "WeightsError": "errors",
     "create_model": "weights",
-    "lay_out": "plan",
+    "lay_out": "layout",
     "list_models": "weights",
     "load": "api",
     "train": "api",

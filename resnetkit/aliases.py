@@ -31,6 +31,7 @@ ALIASES = {
     "ema": "model-ema ema-decay model-ema-decay",
     "layer_decay": "layer-wise-lr-decay llrd layer-lr-decay",
     "dropout": "drop drop-rate dropout-rate",
+    "inner_dropout": "block-dropout conv-dropout wrn-dropout",
     "drop_path": "drop-path-rate stochastic-depth stochastic-depth-prob drop-connect",
     "l1": "l1-penalty l1-reg l1-lambda l1-weight",
     "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",

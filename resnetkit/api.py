@@ -10,7 +10,7 @@ from resnetkit import foreign, modelfile, recipes
 from resnetkit.assumptions import assume
 from resnetkit.classifier import Classifier, load
 from resnetkit.errors import UsageError, plain
-from resnetkit.model import ResNet
+from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
@@ -77,7 +77,7 @@ def import_weights(
     state = foreign.read_foreign(Path(source), notes)
     card, said = assume(state, model, what=str(source), classes=classes, mean=mean, std=std, size=size, crop=crop)
     check(card.plan, state, str(source))
-    network = ResNet(card.plan)
+    network = build(card.plan)
     fill(network, state, what=str(source))
     modelfile.save(Path(out), network.state_dict(), card)
     return card, [*notes, *said]

@@ -6,9 +6,11 @@ from torch import Tensor
 
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError, plain
+from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
-from resnetkit.plan import lay_out, with_io
-from resnetkit.zoo import find
+from resnetkit.plan import each, with_io
+from resnetkit.specfile import find, title
+from resnetkit.walk import HEAD, first_name
 
 # What networks of public checkpoints were shown (torchvision's values, which nearly all others took over).
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -31,12 +33,14 @@ def assume(
     for values that do not fit.
     """
     spec = find(model)
-    for name, dimensions in (("conv1.weight", 4), ("fc.weight", 2)):
+    whole = lay_out(spec)
+    first, head = f"{first_name(whole)}.weight", f"{HEAD[whole.family]}.weight"
+    for name, dimensions in ((first, 4), (head, 2)):
         if name not in state or state[name].ndim != dimensions:
             raise WeightsError(
                 f"{plain(what)} has no {name}, so it is not a {model}", "resnet models lists the networks"
             )
-    channels, count = int(state["conv1.weight"].shape[1]), int(state["fc.weight"].shape[0])
+    channels, count = int(state[first].shape[1]), int(state[head].shape[0])
     said = []
     if classes is None:
         classes = [str(i) for i in range(count)]
@@ -44,7 +48,7 @@ def assume(
     if len(classes) != count:
         raise UsageError(f"{len(classes)} classes are named, but the weights have {count}", "name them all, in order")
     if size is None:
-        size = spec.size
+        size = max(each(spec.size, 2))
         said.append(f"size: {size}x{size}, which {model} is made for; --size changes it")
     if crop is None:
         crop = 0.875 if size > 64 else 1.0
@@ -62,8 +66,8 @@ def assume(
             std=tuple(scale["std"] or ()),
             channels=channels,
         )
-        plan = with_io(lay_out(spec), channels=channels, classes=count)
-        return Card(model=model, plan=plan, classes=tuple(classes), preprocess=preprocess), said
+        plan = with_io(whole, channels=channels, classes=count)
+        return Card(model=title(model), plan=plan, classes=tuple(classes), preprocess=preprocess), said
     except ValueError as error:
         what = error.what if isinstance(error, UsageError) else str(error)
         raise UsageError(what, f"give {channels} values for --mean and --std, and each class once") from error

@@ -26,7 +26,8 @@ from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import answer, at_once, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
-from resnetkit.model import ResNet
+from resnetkit.mobilenets import build
+from resnetkit.model import Network
 from resnetkit.modelfile import Card
 from resnetkit.tasks import TaskName
 from resnetkit.weights import check, fill
@@ -55,7 +56,7 @@ class Prediction:
 class Classifier:
     """What load() returns. It answers in float32 unless told otherwise."""
 
-    def __init__(self, card: Card, model: ResNet, machine: Machine, folder: Path | None = None) -> None:
+    def __init__(self, card: Card, model: Network, machine: Machine, folder: Path | None = None) -> None:
         self.card, self.model, self.machine = card, machine.prepare(model).eval(), machine
         self.folder = folder  # of its run, or wherever its file is
 
@@ -265,7 +266,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
             raise UsageError(f"{plain(path)} is a folder without best.safetensors", "name a model file or a run folder")
     card, state = modelfile.load(file)
     check(card.plan, state, str(file))  # before room is made for whatever the plan says
-    model = ResNet(card.plan)
+    model = build(card.plan)
     fill(model, state, what=str(file))
     return Classifier(card, model, choose(device, precision), file.parent)
 

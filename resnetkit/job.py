@@ -28,7 +28,8 @@ from resnetkit.engine.device import Machine, choose
 from resnetkit.errors import DataError, plain, some
 from resnetkit.init import initialize
 from resnetkit.metrics import Scale
-from resnetkit.model import ResNet
+from resnetkit.mobilenets import build
+from resnetkit.model import Network
 from resnetkit.modelfile import Card
 from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, resolve
@@ -57,7 +58,7 @@ class Job:
 
     settings: Settings
     machine: Machine
-    model: ResNet
+    model: Network
     parts: dict[str, Part]
     sets: dict[str, Examples]
     split: list[Row]
@@ -116,6 +117,7 @@ def extras(run: Run) -> list[str]:
         "rare classes weigh more": run.class_weights == "balanced",
         "classes shown equally often": run.sampling == "balanced",
         f"dropout {run.dropout:g}": run.dropout > 0,
+        f"inner-dropout {run.inner_dropout:g}": run.inner_dropout > 0,
         f"drop-path {run.drop_path:g}": run.drop_path > 0,
         f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
         f"l1 {run.l1:g}": run.l1 > 0,
@@ -166,7 +168,7 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         mean, std = moments(images for _, images, _, _ in eval_batches(train_set, batch=few, workers=workers))
         settings = replace(settings, preprocess=replace(settings.preprocess, mean=mean, std=std))
     sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
-    model = ResNet(settings.plan)
+    model = build(settings.plan)
     initialize(model, seed=run.seed, zero_last=run.zero_init, fan_in=run.init == "fan-in")
     notes = [*source.notes, *seen.notes]
     if begun and start:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from resnetkit import plan as plans
+from resnetkit import planfile
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import KitError, WeightsError, plain
 from resnetkit.files import write_bytes
@@ -156,7 +156,7 @@ def to_json(card: Card) -> dict[str, Any]:
     about = {item.name: getattr(card, item.name) for item in fields(Card)}
     if card.task == "classes":  # then they say nothing, and files are as they were before there were other tasks
         del about["task"], about["scale"]
-    return about | {"plan": plans.to_json(card.plan), "preprocess": card.preprocess.to_json()}
+    return about | {"plan": planfile.to_json(card.plan), "preprocess": card.preprocess.to_json()}
 
 
 def canonical(value: object) -> str:
@@ -389,7 +389,7 @@ def card_from_json(about: dict[str, Any]) -> Card:
     need(sorted(about) == sorted(known), "the card", f"must have {', '.join(known)}, not {brief(list(about))}")
     need(isinstance(about["classes"], list), "classes", f"must be a list, not {brief(about['classes'])}")
     changed = {
-        "plan": plans.from_json(about["plan"]),
+        "plan": planfile.from_json(about["plan"]),
         "classes": tuple(about["classes"]),
         "preprocess": Preprocess.from_json(about["preprocess"]),
     }

@@ -3,46 +3,81 @@
 A plan that exists is sound: its parts are checked as it is made, wherever they come from.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
-from reprlib import repr as brief
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from resnetkit.spec import ShortcutName, Spec
+from resnetkit.sound import Place, whole, word
+from resnetkit.spec import ActName, NormName, Sides
 
-Act = Literal["relu", "none"]
-BlockKind = Literal["basic", "bottleneck", "plain"]
-ShortcutKind = Literal["identity", "project", "pad", "none"]
+Act = ActName | Literal["none"]
+BlockKind = Literal["basic", "bottleneck", "plain", "preact_basic", "preact_bottleneck", "inverted", "shuffle"]
+ShortcutKind = Literal["identity", "project", "pad", "none", "half", "branch"]
+PoolKind = Literal["max", "mean", "conv"]
+AttentionKind = Literal["se", "eca", "cbam"]
+ScaleKind = Literal["rezero", "layerscale", "gated"]
+FamilyName = Literal["resnet", "mobilenetv2", "shufflenetv2"]
 
-CONVOLUTIONS = {"basic": 2, "bottleneck": 3, "plain": 2}  # in the branch of each kind of block
-EXPANSION = 4  # a bottleneck ends in four times its width (He et al. 2015, table 1)
+# Convolutions in the branch of each kind of block; the first of an inverted one is left out where nothing expands.
+CONVOLUTIONS = {"basic": 2, "bottleneck": 3, "plain": 2, "preact_basic": 2, "preact_bottleneck": 3, "shuffle": 3}
+FAMILIES: dict[str, FamilyName] = {"inverted": "mobilenetv2", "shuffle": "shufflenetv2"}
+GROUPS = 32  # of group norms (Wu & He 2018, table 3)
+
+
+# Fields that model files came to have later: left out of them where they say what held before.
+LATER = {"later": True}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution, then its norm and its activation."""
+    """One convolution, then its norm and its activation; in blocks of pre-activation norm and activation come first."""
 
     c_in: int
     c_out: int
-    kernel: int
-    stride: int = 1
-    dilation: int = 1
-    padding: int = 0
+    kernel: Sides
+    stride: Sides = 1
+    dilation: Sides = 1
+    padding: Sides = 0
     groups: int = 1
     bias: bool = False
     eps: float | None = 1e-5  # of the norm; None where there is no norm
     act: Act = "relu"
+    norm: NormName = field(default="batch", metadata=LATER)
+    blur: int = field(
+        default=0, metadata=LATER
+    )  # the stride of the low-pass filter after the activation; 0 where there is none
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The largest of each window."""
+    """The largest of each window, or the mean, or a convolution of its own."""
 
-    kernel: int
-    stride: int
-    padding: int
+    kernel: Sides
+    stride: Sides
+    padding: Sides
+    kind: PoolKind = field(default="max", metadata=LATER)
+    blur: int = field(default=0, metadata=LATER)  # as in a layer
+    layer: Layer | None = field(default=None, metadata=LATER)  # of a convolution
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A norm that follows no convolution, and its activation."""
+
+    channels: int
+    eps: float
+    act: Act = "relu"
+    norm: NormName = "batch"
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What weighs the channels of a map (and its points, in cbam) by looking at the whole of it."""
+
+    kind: AttentionKind
+    reduced: int = 0  # channels within, of se and cbam
+    kernel: int = 0  # of eca's along the channels, of cbam's along the points
 
 
 @dataclass(frozen=True)
@@ -51,8 +86,10 @@ class Shortcut:
 
     kind: ShortcutKind
     layer: Layer | None = None  # of a projection
-    stride: int = 1
+    stride: Sides = 1
     pad: tuple[int, int] = (0, 0)  # channels of zeros before and after
+    pool: Pool | None = field(default=None, metadata=LATER)  # before the projection
+    lead: Layer | None = field(default=None, metadata=LATER)  # before the last of a second branch
 
 
 @dataclass(frozen=True)
@@ -62,19 +99,30 @@ class Block:
     kind: BlockKind
     branch: tuple[Layer, ...]
     shortcut: Shortcut
-    act: Act = "relu"  # after the sum
+    act: Act = "relu"  # after the sum; in blocks of pre-activation before the convolutions
+    attention: Attention | None = field(default=None, metadata=LATER)  # at the end of the branch
+    scale: ScaleKind | None = field(default=None, metadata=LATER)  # what the branch, or both ways, are multiplied by
 
     @property
     def c_in(self) -> int:
-        return self.branch[0].c_in
+        return self.branch[0].c_in * (2 if self.shortcut.kind == "half" else 1)
 
     @property
     def c_out(self) -> int:
-        return self.branch[-1].c_out
+        c = self.branch[-1].c_out
+        if self.shortcut.kind == "half":
+            return 2 * c
+        if self.shortcut.kind == "branch" and self.shortcut.layer:
+            return c + self.shortcut.layer.c_out
+        return c
 
     @property
-    def stride(self) -> int:
-        return prod(layer.stride for layer in self.branch)
+    def stride(self) -> Sides:
+        return product(*(layer.stride for layer in self.branch), *(layer.blur or 1 for layer in self.branch))
+
+    @property
+    def preact(self) -> bool:
+        return self.kind.startswith("preact")
 
 
 @dataclass(frozen=True)
@@ -85,8 +133,12 @@ class Plan:
     pool: Pool | None
     stages: tuple[tuple[Block, ...], ...]
     classes: int  # 0 where the pooled features are the answer
-    size: int  # of the pictures it is meant for
-    ndim: int = 2  # sides of the input: 0 where it is a vector, and a convolution of 1x1 is a linear layer
+    size: Sides  # of the pictures it is meant for
+    ndim: int = field(
+        default=2, metadata=LATER
+    )  # sides of the input: 0 where it is a vector, and a convolution of 1x1 is a linear layer
+    norm: Norm | None = field(default=None, metadata=LATER)  # after the last stage of pre-activation networks
+    last: Layer | None = field(default=None, metadata=LATER)  # after the last stage of mobile networks
 
     def __post_init__(self) -> None:
         check(self)
@@ -97,55 +149,34 @@ class Plan:
 
     @property
     def features(self) -> int:
-        return self.stages[-1][-1].c_out
+        return self.last.c_out if self.last else self.stages[-1][-1].c_out
+
+    @property
+    def family(self) -> FamilyName:
+        return FAMILIES.get(self.stages[0][0].kind, "resnet")
 
     @property
     def reduction(self) -> int:
-        """Pixels between neighbours of the last map."""
-        stem = prod(layer.stride for layer in self.stem) * (self.pool.stride if self.pool else 1)
-        return stem * prod(block.stride for stage in self.stages for block in stage)
+        """Points of the input between neighbours of the last map, along the side where they are furthest apart."""
+        pool = [self.pool.stride, self.pool.blur or 1] if self.pool else []
+        strides = [layer.stride for layer in self.stem] + pool
+        strides += [block.stride for stage in self.stages for block in stage]
+        return max(each(product(*strides), max(1, self.ndim)))
 
 
-def lay_out(spec: Spec) -> Plan:
-    """The network that ``spec`` means (He et al. 2015, arXiv:1512.03385, table 1 and section 4.2)."""
-    c = spec.widths[0]
-    stem = conv(spec.channels, c, int(spec.stem[0]), 2 if spec.stem == "7x7" else 1)
-    stages = []
-    for s, (depth, width) in enumerate(zip(spec.depths, spec.widths, strict=True)):
-        blocks = []
-        for b in range(depth):
-            blocks.append(lay_block(spec, c, width, stride=2 if s > 0 and b == 0 and spec.ndim else 1))
-            c = blocks[-1].c_out
-        stages.append(tuple(blocks))
-    return Plan((stem,), Pool(3, 2, 1) if spec.pool else None, tuple(stages), spec.classes, spec.size, spec.ndim)
+def each(sides: Sides, ndim: int) -> tuple[int, ...]:
+    """One number for each side."""
+    return sides if isinstance(sides, tuple) else (sides,) * ndim
 
 
-def lay_block(spec: Spec, c_in: int, width: int, stride: int) -> Block:
-    branch: tuple[Layer, ...]
-    k = 3 if spec.ndim else 1
-    if spec.block == "basic":
-        branch = (conv(c_in, width, k, stride), conv(width, width, k, act="none"))
-    else:  # the stride stands on the 3x3, so that no pixel goes unread: torchvision's "v1.5", not the paper's 1x1
-        c_out = EXPANSION * width
-        branch = (conv(c_in, width, 1), conv(width, width, k, stride), conv(width, c_out, 1, act="none"))
-    kind: BlockKind = "plain" if spec.shortcut == "none" else spec.block
-    return Block(kind, branch, lay_shortcut(spec.shortcut, c_in, branch[-1].c_out, stride))
+def product(*sides: Sides) -> Sides:
+    """Side by side; one number where all sides are the same."""
+    ndim = max((len(one) for one in sides if isinstance(one, tuple)), default=1)
+    return same(tuple(prod(axis) for axis in zip(*(each(one, ndim) for one in sides), strict=True)))
 
 
-def lay_shortcut(kind: ShortcutName, c_in: int, c_out: int, stride: int) -> Shortcut:
-    """Identity where the shape stays; else option B (project) or A (pad) of section 3.3."""
-    if kind == "none":
-        return Shortcut("none")
-    if stride == 1 and c_in == c_out:
-        return Shortcut("identity")
-    if kind == "project":
-        return Shortcut("project", conv(c_in, c_out, 1, stride, act="none"), stride)
-    zeros = c_out - c_in
-    return Shortcut("pad", None, stride, (zeros // 2, zeros - zeros // 2))
-
-
-def conv(c_in: int, c_out: int, kernel: int, stride: int = 1, act: Act = "relu") -> Layer:
-    return Layer(c_in, c_out, kernel, stride, padding=kernel // 2, act=act)
+def same(sides: tuple[int, ...]) -> Sides:
+    return sides[0] if len(set(sides)) == 1 else sides
 
 
 def with_io(plan: Plan, *, channels: int | None = None, classes: int | None = None) -> Plan:
@@ -154,175 +185,233 @@ def with_io(plan: Plan, *, channels: int | None = None, classes: int | None = No
     return replace(plan, stem=(first, *plan.stem[1:]), classes=plan.classes if classes is None else classes)
 
 
-def to_json(plan: Plan) -> dict[str, Any]:
-    """The plan as JSON has it: objects, lists, numbers and words."""
-    about = asdict(plan, dict_factory=lambda pairs: {key: as_list(value) for key, value in pairs})
-    if plan.ndim == 2:  # as it was written before there were others, so that equal networks give equal files
-        del about["ndim"]
-    return about
-
-
-def as_list(value: Any) -> Any:
-    return [as_list(item) for item in value] if isinstance(value, tuple) else value
-
-
-def from_json(value: object) -> Plan:
-    """The plan that ``to_json`` wrote; ValueError names the first place that is wrong."""
-    plan = entries({"ndim": 2, **value} if isinstance(value, Mapping) else value, Plan, "plan")
-    stem = items(plan["stem"], "plan.stem")
-    stages = [
-        [read_block(block, f"plan.stages[{s}][{b}]") for b, block in enumerate(items(stage, f"plan.stages[{s}]"))]
-        for s, stage in enumerate(items(plan["stages"], "plan.stages"))
-    ]
-    return Plan(
-        stem=tuple(Layer(**entries(layer, Layer, f"plan.stem[{i}]")) for i, layer in enumerate(stem)),
-        pool=None if plan["pool"] is None else Pool(**entries(plan["pool"], Pool, "plan.pool")),
-        stages=tuple(tuple(stage) for stage in stages),
-        classes=plan["classes"],
-        size=plan["size"],
-        ndim=plan["ndim"],
-    )
-
-
-def read_block(value: object, where: str) -> Block:
-    block = entries(value, Block, where)
-    branch = enumerate(items(block["branch"], f"{where}.branch"))
-    shortcut = entries(block["shortcut"], Shortcut, f"{where}.shortcut")
-    if shortcut["layer"] is not None:
-        shortcut["layer"] = Layer(**entries(shortcut["layer"], Layer, f"{where}.shortcut.layer"))
-    shortcut["pad"] = tuple(items(shortcut["pad"], f"{where}.shortcut.pad"))
-    layers = tuple(Layer(**entries(layer, Layer, f"{where}.branch[{i}]")) for i, layer in branch)
-    return Block(block["kind"], layers, Shortcut(**shortcut), block["act"])
-
-
-def entries(value: object, kind: type, where: str) -> dict[str, Any]:
-    """The entries of a JSON object that has every field of ``kind`` and no other."""
-    need(isinstance(value, Mapping), where, f"must be an object, not {brief(value)}")
-    assert isinstance(value, Mapping)
-    known = [field.name for field in fields(kind)]
-    for name in known:
-        need(name in value, where, f"has no {name!r}")
-    for name in value:
-        need(name in known, where, f"has an entry {brief(name)} that this version does not know")
-    return dict(value)
-
-
-def items(value: object, where: str) -> Sequence[Any]:
-    need(isinstance(value, list | tuple), where, f"must be a list, not {brief(value)}")
-    assert isinstance(value, list | tuple)
-    return value
-
-
 def check(plan: Plan) -> None:
     """ValueError unless every number is in range and the channels fit end to end."""
-    need(len(plan.stem) == 1, "plan.stem", f"must hold one layer, not {len(plan.stem)}")
-    check_layer(plan.stem[0], "plan.stem[0]", "relu")
-    if plan.pool:
-        whole(plan.pool.kernel, "plan.pool.kernel", 1, 64)
-        whole(plan.pool.stride, "plan.pool.stride", 1, 64)
-        same_size(plan.pool.padding, plan.pool.kernel - 1, "plan.pool.padding")
-    need(len(plan.stages) > 0, "plan.stages", "must hold a stage")
-    c = plan.stem[0].c_out
+    top = Place("plan")
+    top.need(type(plan.ndim) is int and 0 <= plan.ndim <= 3, ".ndim", "must be 0, 1, 2 or 3, not", plan.ndim)
+    n = plan.ndim
+    top.need(len(plan.stem) in (1, 3), ".stem", f"must hold one layer or three, not {len(plan.stem)}")
+    top.need(len(plan.stages) > 0, ".stages", "must hold a stage")
     for s, stage in enumerate(plan.stages):
-        need(len(stage) > 0, f"plan.stages[{s}]", "must hold a block")
+        top.need(len(stage) > 0, f".stages[{s}]", "must hold a block")
         for b, block in enumerate(stage):
-            check_block(block, f"plan.stages[{s}][{b}]", c)
+            word(block.kind, top / f".stages[{s}][{b}].kind", get_args(BlockKind))
+    preact = plan.stages[0][0].preact
+    c = plan.stem[0].c_in
+    for i, layer in enumerate(plan.stem):
+        bare = preact and i == len(plan.stem) - 1
+        check_layer(layer, top / f".stem[{i}]", n, ("none",) if bare else ACTS)
+        top.need(
+            not (bare and layer.eps is not None), f".stem[{i}].eps", "must be nothing: the blocks begin with norms"
+        )
+        top.meets(layer.c_in, f".stem[{i}].c_in", c)
+        c = layer.c_out
+    if plan.pool:
+        check_pool(plan.pool, top / ".pool", n, ("max", "conv"))
+        if plan.pool.layer:
+            top.meets(plan.pool.layer.c_in, ".pool.layer.c_in", c)
+            top.meets(plan.pool.layer.c_out, ".pool.layer.c_out", c)
+    known: Block | None = None
+    for s, stage in enumerate(plan.stages):
+        for b, block in enumerate(stage):
+            if block is known and block.c_in == c:  # as the one before it, which is sound
+                continue
+            known = block
+            place = top / f".stages[{s}][{b}]"
+            place.need(FAMILIES.get(block.kind, "resnet") == plan.family, ".kind", f"does not go with {plan.family}")
+            place.need(block.preact == preact, ".kind", "mixes blocks with norms first and norms last")
+            check_block(block, place, c, n)
             c = block.c_out
-    whole(plan.classes, "plan.classes", 0, 1_000_000)
-    whole(plan.size, "plan.size", 1, 65_536)
-    need(type(plan.ndim) is int and plan.ndim in (0, 2), "plan.ndim", f"must be 0 or 2, not {brief(plan.ndim)}")
-    if plan.ndim == 0:
+    top.need((plan.norm is not None) == preact, ".norm", "is there where blocks begin with norms, and only then")
+    if plan.norm:
+        check_norm(plan.norm, top / ".norm", c)
+    top.need(
+        (plan.last is not None) == (plan.family != "resnet"), ".last", "is there in mobile networks, and only there"
+    )
+    if plan.last:
+        check_layer(plan.last, top / ".last", n, ACTS)
+        top.meets(plan.last.c_in, ".last.c_in", c)
+    top.need(plan.family == "resnet" or n == 2, ".ndim", "must be 2 in mobile networks")
+    whole(plan.classes, top / ".classes", 0, 1_000_000)
+    check_sides(plan.size, top / ".size", n, 1, 65_536)
+    if n == 0:
         check_points(plan)
+
+
+ACTS: tuple[str, ...] = get_args(ActName)
 
 
 def check_points(plan: Plan) -> None:
     """A vector has no sides for a window to move along."""
-    need(plan.pool is None, "plan.pool", "must be nothing where vectors go in")
-    whole(plan.size, "plan.size", 1, 1)
-    places: dict[str, tuple[Layer | None, ...]] = {"plan.stem[0]": plan.stem}
+    top = Place("plan")
+    top.need(plan.pool is None, ".pool", "must be nothing where vectors go in")
+    whole(plan.size, top / ".size", 1, 1)
+    places: dict[str, tuple[Layer | None, ...]] = {".stem[0]": plan.stem}
     for s, stage in enumerate(plan.stages):
-        places |= {f"plan.stages[{s}][{b}]": (*block.branch, block.shortcut.layer) for b, block in enumerate(stage)}
+        for b, block in enumerate(stage):
+            places[f".stages[{s}][{b}]"] = (*block.branch, block.shortcut.layer)
+            top.need(
+                not (block.attention or block.shortcut.pool),
+                f".stages[{s}][{b}]",
+                "must have neither attention nor pool, since vectors go in",
+            )
     for where, layers in places.items():
         one = all(layer.kernel == layer.stride == layer.groups == 1 for layer in layers if layer)
-        need(one, where, "must have kernels, strides and groups of 1, since vectors go in")
+        batch = all(layer.norm == "batch" and not layer.blur for layer in layers if layer)
+        top.need(one and batch, where, "must have kernels, strides and groups of 1 and batch norm, since vectors go in")
 
 
-def check_block(block: Block, where: str, c_in: int) -> None:
-    word(block.kind, f"{where}.kind", get_args(BlockKind))
-    count = CONVOLUTIONS[block.kind]
-    need(len(block.branch) == count, f"{where}.branch", f"must hold {count} layers, not {len(block.branch)}")
+def check_block(block: Block, place: Place, c_in: int, ndim: int) -> None:
+    count = CONVOLUTIONS.get(block.kind, 0)
+    counts = (count,) if count else (2, 3)
+    place.need(
+        len(block.branch) in counts,
+        ".branch",
+        f"must hold {' or '.join(map(str, counts))} layers, not {len(block.branch)}",
+    )
+    mobile = block.kind in FAMILIES
+    word(block.act, place / ".act", ("none",) if block.kind == "inverted" else ACTS)
     for i, layer in enumerate(block.branch):
-        check_layer(layer, f"{where}.branch[{i}]", "relu" if i < count - 1 else "none")
-    meets(block.c_in, f"{where}.branch[0].c_in", c_in)
+        acts = (
+            (*ACTS, "none")
+            if mobile
+            else ("none",)
+            if not block.preact and i == len(block.branch) - 1
+            else (block.act,)
+        )
+        check_layer(layer, place / f".branch[{i}]", ndim, acts, block.preact)
+        normed = layer.eps is not None or not block.preact
+        place.need(normed, f".branch[{i}].eps", "must be a number: the block begins with a norm")
+    place.meets(block.c_in, ".branch[0].c_in", c_in)
     for i, (one, following) in enumerate(pairwise(block.branch)):
-        meets(following.c_in, f"{where}.branch[{i + 1}].c_in", one.c_out)
-    check_shortcut(block, f"{where}.shortcut")
-    word(block.act, f"{where}.act", ("relu",))
+        place.meets(following.c_in, f".branch[{i + 1}].c_in", one.c_out)
+    check_shortcut(block, place / ".shortcut", ndim)
+    if block.attention:
+        check_attention(block.attention, place / ".attention")
+    place.need(block.attention is None or not mobile, ".attention", "is not for mobile networks")
+    if block.scale is not None:
+        word(block.scale, place / ".scale", get_args(ScaleKind))
+        place.need(block.kind not in ("plain", *FAMILIES), ".scale", "weighs a branch beside a shortcut")
 
 
-def check_shortcut(block: Block, where: str) -> None:
+SHORTCUTS: dict[str, tuple[str, ...]] = {
+    "plain": ("none",),
+    "inverted": ("identity", "none"),
+    "shuffle": ("half", "branch"),
+}
+
+
+def check_shortcut(block: Block, place: Place, ndim: int) -> None:
     """Both ways to the sum must bring the same shape."""
     shortcut, kind = block.shortcut, block.shortcut.kind
-    allowed = ("none",) if block.kind == "plain" else ("identity", "project", "pad")
-    word(kind, f"{where}.kind", allowed)
-    need(
-        (shortcut.layer is not None) == (kind == "project"),
-        f"{where}.layer",
-        "is there for a projection, and only then",
+    word(kind, place / ".kind", SHORTCUTS.get(block.kind, ("identity", "project", "pad")))
+    layered = kind in ("project", "branch")
+    place.need((shortcut.layer is not None) == layered, ".layer", "is there for a projection, and only then")
+    place.need(
+        (shortcut.lead is not None) == (kind == "branch"), ".lead", "is there for a second branch, and only then"
     )
-    need(len(shortcut.pad) == 2, f"{where}.pad", f"must hold two numbers, not {len(shortcut.pad)}")
+    place.need(shortcut.pool is None or kind == "project", ".pool", "is there for a projection, and only then")
+    place.need(len(shortcut.pad) == 2, ".pad", f"must hold two numbers, not {len(shortcut.pad)}")
     for i, zeros in enumerate(shortcut.pad):
-        whole(zeros, f"{where}.pad[{i}]", 0, 65_536 if kind == "pad" else 0)
-    whole(shortcut.stride, f"{where}.stride", 1, 64 if kind in ("project", "pad") else 1)
+        whole(zeros, place / f".pad[{i}]", 0, 65_536 if kind == "pad" else 0)
+    check_sides(shortcut.stride, place / ".stride", ndim, 1, 64 if layered or kind == "pad" else 1)
     if kind == "none":
         return
-    meets(shortcut.stride, f"{where}.stride", block.stride)
-    if shortcut.layer is not None:
-        check_layer(shortcut.layer, f"{where}.layer", "none")
-        meets(shortcut.layer.stride, f"{where}.layer.stride", block.stride)
-        meets(shortcut.layer.c_in, f"{where}.layer.c_in", block.c_in)
-        meets(shortcut.layer.c_out, f"{where}.layer.c_out", block.c_out)
-    else:
+    place.meets(shortcut.stride, ".stride", block.stride)
+    if shortcut.layer is None:
         c = block.c_in + sum(shortcut.pad)
-        need(c == block.c_out, where, f"brings {c} channels to a branch of {block.c_out}")
+        place.need(c == block.c_out, "", f"brings {c} channels to a branch of {block.c_out}")
+        return
+    place.need(not shortcut.layer.blur, ".layer.blur", "must be 0")
+    strides = [shortcut.layer.stride]
+    if shortcut.pool:
+        check_pool(shortcut.pool, place / ".pool", ndim, ("mean",))
+        strides.append(shortcut.pool.stride)
+    if shortcut.lead:
+        check_layer(shortcut.lead, place / ".lead", ndim, (*ACTS, "none"))
+        place.meets(shortcut.layer.c_in, ".layer.c_in", shortcut.lead.c_out)
+        strides.append(shortcut.lead.stride)
+    check_layer(shortcut.layer, place / ".layer", ndim, ACTS if kind == "branch" else ("none",))
+    place.meets(product(*strides), ".layer.stride", block.stride)
+    first = shortcut.lead or shortcut.layer
+    place.meets(first.c_in, ".layer.c_in", block.c_in)
+    if kind == "project":
+        place.meets(shortcut.layer.c_out, ".layer.c_out", block.c_out)
 
 
-def check_layer(layer: Layer, where: str, act: Act) -> None:
-    whole(layer.c_in, f"{where}.c_in", 1, 65_536)
-    whole(layer.c_out, f"{where}.c_out", 1, 65_536)
-    whole(layer.kernel, f"{where}.kernel", 1, 64)
-    whole(layer.stride, f"{where}.stride", 1, 64)
-    whole(layer.dilation, f"{where}.dilation", 1, 64)
-    same_size(layer.padding, layer.dilation * (layer.kernel - 1), f"{where}.padding")
-    whole(layer.groups, f"{where}.groups", 1, 65_536)
+def check_attention(attention: Attention, place: Place) -> None:
+    word(attention.kind, place / ".kind", get_args(AttentionKind))
+    inner = attention.kind != "eca"
+    whole(attention.reduced, place / ".reduced", 1 if inner else 0, 65_536 if inner else 0)
+    window = attention.kind != "se"
+    whole(attention.kernel, place / ".kernel", 1 if window else 0, 63 if window else 0)
+    place.need(not window or attention.kernel % 2 == 1, ".kernel", "must be odd, not", attention.kernel)
+
+
+def check_pool(pool: Pool, place: Place, ndim: int, kinds: tuple[str, ...]) -> None:
+    word(pool.kind, place / ".kind", kinds)
+    check_sides(pool.kernel, place / ".kernel", ndim, 1, 64)
+    check_sides(pool.stride, place / ".stride", ndim, 1, 64)
+    whole(pool.blur, place / ".blur", 0, 2 if pool.kind == "max" and ndim == 2 else 0)
+    place.need((pool.layer is not None) == (pool.kind == "conv"), ".layer", "is there for a convolution, and only then")
+    if pool.kind == "mean":  # of windows that lie on the map as far as they can
+        check_sides(pool.padding, place / ".padding", ndim, 0, 0)
+        return
+    check_sides(pool.padding, place / ".padding", ndim, 0, 65_536)
+    for kernel, padding in zip(each(pool.kernel, ndim), each(pool.padding, ndim), strict=True):
+        same_size(padding, kernel - 1, place / ".padding")
+    if pool.layer:
+        check_layer(pool.layer, place / ".layer", ndim, ACTS)
+        for name in ("kernel", "stride", "padding"):
+            place.meets(getattr(pool.layer, name), f".layer.{name}", getattr(pool, name))
+
+
+def check_norm(norm: Norm, place: Place, c: int) -> None:
+    place.meets(norm.channels, ".channels", c)
+    check_eps(norm.eps, place)
+    word(norm.norm, place / ".norm", get_args(NormName))
+    word(norm.act, place / ".act", ACTS)
+
+
+def check_layer(layer: Layer, place: Place, ndim: int, acts: tuple[str, ...], first: bool = False) -> None:
+    """``first`` where the norm stands before the convolution."""
+    whole(layer.c_in, place / ".c_in", 1, 65_536)
+    whole(layer.c_out, place / ".c_out", 1, 65_536)
+    for name in ("kernel", "stride", "dilation"):
+        check_sides(getattr(layer, name), place / f".{name}", ndim, 1, 64)
+    check_sides(layer.padding, place / ".padding", ndim, 0, 65_536)
+    sides = (each(one, max(1, ndim)) for one in (layer.kernel, layer.dilation, layer.padding))
+    for kernel, dilation, padding in zip(*sides, strict=True):
+        same_size(padding, dilation * (kernel - 1), place / ".padding")
+    whole(layer.groups, place / ".groups", 1, 65_536)
     fits = layer.c_in % layer.groups == 0 and layer.c_out % layer.groups == 0
-    need(fits, f"{where}.groups", f"must divide {layer.c_in} and {layer.c_out}, not be {layer.groups}")
-    need(type(layer.bias) is bool, f"{where}.bias", f"must be true or false, not {brief(layer.bias)}")
-    sound = layer.eps is None or (type(layer.eps) is float and 0 < layer.eps <= 1)
-    need(sound, f"{where}.eps", f"must be nothing or a number from 0 to 1, not {brief(layer.eps)}")
-    word(layer.act, f"{where}.act", (act,))
+    place.need(fits, ".groups", f"must divide {layer.c_in} and {layer.c_out}, not be {layer.groups}")
+    place.need(type(layer.bias) is bool, ".bias", "must be true or false, not", layer.bias)
+    if layer.eps is not None:
+        check_eps(layer.eps, place)
+    word(layer.act, place / ".act", acts)
+    word(layer.norm, place / ".norm", get_args(NormName))
+    if layer.norm == "group":
+        c = layer.c_in if first else layer.c_out
+        place.need(c % GROUPS == 0, ".norm", f"divides channels into {GROUPS} groups, not", c)
+    whole(layer.blur, place / ".blur", 0, 2 if ndim == 2 else 0)
 
 
-def same_size(padding: int, reach: int, where: str) -> None:
+def check_eps(eps: object, place: Place) -> None:
+    sound = type(eps) is float and 0 < eps <= 1
+    place.need(sound, ".eps", "must be nothing or a number from 0 to 1, not", eps)
+
+
+def check_sides(value: object, place: Place, ndim: int, low: int, high: int) -> None:
+    if isinstance(value, tuple):
+        place.need(ndim > 1 and len(value) == ndim, "", f"must be one number, or {ndim}, not", value)
+        for number in value:
+            whole(number, place, low, high)
+    else:
+        whole(value, place, low, high)
+
+
+def same_size(padding: object, reach: int, place: Place) -> None:
     """Half the reach on each side: then a map of n points has ceil(n / stride) after it, by whatever way."""
-    need(reach % 2 == 0, where, f"cannot be even on both sides of a window that reaches {reach} points")
-    whole(padding, where, reach // 2, reach // 2)
-
-
-def meets(value: int, where: str, other: int) -> None:
-    need(value == other, where, f"must be {other} to fit what it meets, not {value}")
-
-
-def word(value: object, where: str, allowed: tuple[str, ...]) -> None:
-    words = " or ".join(map(repr, allowed))
-    need(isinstance(value, str) and value in allowed, where, f"must be {words}, not {brief(value)}")
-
-
-def whole(value: object, where: str, low: int, high: int) -> None:
-    span = str(low) if low == high else f"a whole number from {low} to {high}"
-    need(type(value) is int and low <= value <= high, where, f"must be {span}, not {brief(value)}")
-
-
-def need(sound: bool, where: str, what: str) -> None:
-    if not sound:
-        raise ValueError(f"{where} {what}")
+    place.need(reach % 2 == 0, "", f"cannot be even on both sides of a window that reaches {reach} points")
+    whole(padding, place, reach // 2, reach // 2)

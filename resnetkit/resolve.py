@@ -9,13 +9,17 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
-from resnetkit.plan import Plan, lay_out, with_io
+from resnetkit.plan import Plan, each, with_io
 from resnetkit.run import COLUMNS, Run
+from resnetkit.spec import Sides
+from resnetkit.specfile import find, title
 from resnetkit.tasks import TASKS, TaskName
-from resnetkit.zoo import ZOO, find
+from resnetkit.zoo import ZOO
 
+SUMS = ("identity", "project", "pad")  # shortcuts that a branch is added to
 Crop = Literal["resized", "pad", "none"]
 SMALL = 64  # pixels: pictures all of one size up to this keep it
 # At a batch of 128. Those of the last four were tried on digits, where a quarter of each learns visibly more slowly.
@@ -133,7 +137,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     usual_smoothing = 0.1 if facts.task == "classes" else 0.0
     settings = Settings(
         run=run,
-        model=model,
+        model=title(model),
         plan=plan,
         classes=facts.classes,
         preprocess=preprocess,
@@ -171,9 +175,11 @@ def why_not_mirrored(facts: Facts) -> str:
 
 def network(run: Run, given: frozenset[str], facts: Facts, card: Card | None, reasons: dict[str, str]) -> str:
     if card is not None:
-        if "model" in given and run.model != card.model:
+        asked = title(run.model)
+        if "model" in given and asked != card.model:
             raise WeightsError(
-                f"{run.weights} holds a {card.model}, not a {run.model}", f"--model {card.model}, or leave --model out"
+                f"{run.weights} holds a {card.model}, not a {asked}",
+                f"--model {card.model}, or leave --model out",
             )
         reasons["model"] = "the network of the weights"
         return card.model
@@ -196,7 +202,7 @@ def geometry(
     elif card is not None:
         size, reasons["size"] = card.preprocess.size, "the size of the weights"
     else:
-        size, reasons["size"] = (find(model).size,) * 2, f"the size {model} is made for"
+        size, reasons["size"] = two_sides(find(model).size), f"the size {title(model)} is made for"
     known = card.preprocess if card else None
     channels = known.channels if known else facts.channels
     return Preprocess(
@@ -208,6 +214,11 @@ def geometry(
         std=known.std if known else (1.0,) * channels,
         channels=channels,
     )
+
+
+def two_sides(size: Sides) -> tuple[int, int]:
+    height, width = each(size, 2)
+    return height, width
 
 
 def batch_size(run: Run, facts: Facts, preprocess: Preprocess, reasons: dict[str, str]) -> int:
@@ -264,7 +275,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "separator": facts.task != "tags" and "labels are not tags",
         "group_column": facts.has_val and "the data brings its own validation part",
         "val_share": facts.has_val and "the data brings its own validation part",
-        "drop_path": all(b.kind == "plain" for stage in settings.plan.stages for b in stage)
+        "drop_path": not any(b.shortcut.kind in SUMS for stage in settings.plan.stages for b in stage)
         and f"{settings.model} has no shortcuts",
         "zero_init": run.weights != "none" and "the weights are given",
         "init": run.weights != "none" and "the weights are given",

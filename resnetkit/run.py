@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from resnetkit.aliases import guess
 from resnetkit.errors import UsageError, plain
-from resnetkit.zoo import find
+from resnetkit.spec import Spec
+from resnetkit.specfile import find
 
 Losses = Literal["auto", "cross-entropy", "bce", "focal", "mse", "huber"]
 
@@ -73,6 +74,7 @@ class Run:
     sampling: Literal["all", "balanced"] = "all"  # balanced: an epoch shows each class equally often
     l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
     dropout: float = 0.0  # chance that a feature is left out before the head, while it learns
+    inner_dropout: float = 0.0  # chance that a number is left out before the last convolution of a branch
     drop_path: float = 0.0  # chance that the last residual branch is left out, rising from the first
 
     crop: Literal["auto", "resized", "pad", "none"] = "auto"  # random cut (auto: resized for photographs, else pad)
@@ -100,7 +102,8 @@ class Run:
     def __post_init__(self) -> None:
         for name in HINTS:
             object.__setattr__(self, name, check(name, getattr(self, name)))
-        find(self.model)
+        if find(self.model).ndim != 2:
+            raise UsageError(f"{self.model} is not for pictures, which is what is read here", "choose another network")
         if not DEVICE.fullmatch(self.device):
             raise UsageError(f"device is {show(self.device)}", "choose auto, cpu, cuda, cuda:1 (the second) or mps")
         if self.epochs is not None and self.steps is not None:
@@ -143,6 +146,7 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "clip": ((">", 0),),
     "layer_decay": ((">", 0), ("<=", 1)),
     "dropout": ((">=", 0), ("<", 1)),
+    "inner_dropout": ((">=", 0), ("<", 1)),
     "drop_path": ((">=", 0), ("<", 1)),
     "l1": ((">=", 0), ("<=", 10**6)),
     "focal_gamma": ((">", 0), ("<=", 100)),
@@ -279,7 +283,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
-        f"{run.model} has no shortcuts": ("zero_init", "drop_path") if find(run.model).shortcut == "none" else (),
+        f"{run.model} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),
     }
     for why, names in idle.items():
         for name in names:
@@ -287,6 +291,12 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
                 raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")
     if run.class_weights == run.sampling == "balanced":
         raise UsageError("class_weights and sampling both make up for rare classes", "give one of the two")
+
+
+def branches(model: str) -> bool:
+    """Whether the network adds branches to shortcuts."""
+    spec = find(model)
+    return spec.shortcut != "none" if isinstance(spec, Spec) else spec.family == "mobilenetv2"
 
 
 def notes(cls: type) -> dict[str, str]:

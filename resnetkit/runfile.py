@@ -2,16 +2,14 @@
 
 import dataclasses
 import json
-import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
+from resnetkit.documents import parse, read_text
 from resnetkit.errors import UsageError, plain, some
 from resnetkit.run import HINTS, Run, check, refuse_unknown, show
 
 FORMAT = 1
-LARGEST_FILE = 1 << 20  # bytes of a run.json; ours have three thousand
 
 
 def dumps(run: Run, given: Iterable[str]) -> str:
@@ -23,10 +21,7 @@ def dumps(run: Run, given: Iterable[str]) -> str:
 def loads(text: str, where: str = "run.json") -> tuple[Run, frozenset[str]]:
     """A run and what was given, from JSON. In a file without ``given`` every setting in it was."""
     fix = "compare it with a run.json that resnet train wrote"
-    try:
-        document = json.loads(text, object_pairs_hook=without_twins, parse_constant=refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where} is not proper JSON: {plain(error)[:200] or 'it is too deep'}", fix) from None
+    document = parse(text, where, fix)
     if not isinstance(document, dict) or not isinstance(document.get("settings"), dict):
         raise UsageError(f'{where} has no "settings"', fix)
     if document.get("format") != FORMAT:
@@ -45,29 +40,6 @@ def loads(text: str, where: str = "run.json") -> tuple[Run, frozenset[str]]:
     return Run(**{n: check(n, value, f"{where}: {n}") for n, value in settings.items()}), frozenset(given)
 
 
-def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen = dict(pairs)
-    if len(seen) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{some({show(n) for n in names if names.count(n) > 1})} stands there twice")
-    return seen
-
-
-def refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number")
-
-
 def read_file(path: Path) -> tuple[Run, frozenset[str]]:
     """The run in a file; whatever cannot be read as one is a UsageError naming the file."""
-    where = plain(path)
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise UsageError(f"{where} is a folder, not a run.json", f"name the file, such as {where}/run.json")
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_FILE:
-            raise UsageError(f"{where} is not a run.json", "name the run.json of a run folder")
-        return loads(path.read_bytes().decode("utf-8-sig"), where)
-    except UnicodeDecodeError:
-        raise UsageError(f"{where} is not text", "name the run.json of a run folder") from None
-    except OSError as error:
-        raise UsageError(f"{where} cannot be read: {error.strerror}", "name the run.json of a run folder") from None
+    return loads(read_text(path, "a run.json", "name the run.json of a run folder"), plain(path))

@@ -1,6 +1,6 @@
 """Weights into networks: all of them, or all but the head; and networks by name, as timm's users make them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,15 @@ from resnetkit import zoo
 from resnetkit.errors import UsageError, WeightsError, plain, some
 from resnetkit.foreign import read_foreign
 from resnetkit.init import initialize
-from resnetkit.model import ResNet
-from resnetkit.plan import Layer, Plan, lay_out, with_io
+from resnetkit.layout import lay_out
+from resnetkit.mobilenets import build
+from resnetkit.model import Network
+from resnetkit.plan import Plan, with_io
+from resnetkit.specfile import find
+from resnetkit.walk import HEAD, shapes
 
-FIRST, HEAD = "conv1.weight", ("fc.weight", "fc.bias")
+FIRSTS = ("conv1.weight", "conv1.0.weight", "conv_stem.weight")  # what meets the input: one of these
+HEADS = ("fc", "classifier")
 COUNTER = ".num_batches_tracked"  # norms count their batches since torch 0.4.1; only their momentum=None uses it
 ALONE = "use weights that were trained in this network"
 
@@ -77,17 +82,18 @@ def refuse_others(state: Mapping[str, Tensor], what: str) -> None:
 
 def likely(wanted: Shapes, given: Shapes, wrong: Sequence[str]) -> tuple[str, str]:
     """Why weights do not fit, and what to do."""
-    for name, axis, thing in ((HEAD[0], 0, "classes"), (FIRST, 1, "channels")):
+    head = head_in(wanted)
+    for name, axis, thing in ((head[0], 0, "classes"), (first_in(wanted), 1, "channels")):
         has, wants = given.get(name, ()), wanted.get(name, ())
         fits = len(has) == len(wants) > axis and has[axis] != wants[axis]
-        if fits and set(wrong) <= {name, *(HEAD if axis == 0 else ())}:
+        if fits and set(wrong) <= {name, *(head if axis == 0 else ())}:
             fix = "fine-tune: resnet train DATA --weights FILE"
             return f"it is for {has[axis]} {thing} and the network for {wants[axis]}; ", fix
     these, those = alike(given), alike(wanted)
     if not these or these == those:
         return "", ALONE
-    ours = f", not {' or '.join(those)}" if those else ""
-    return f"it is {' or '.join(these)}{ours}; ", f"use --model {these[0]}"
+    ours = f", not {' or '.join(those[:2])}" if those else ""
+    return f"it is {' or '.join(these[:2])}{ours}; ", f"use --model {these[0]}"
 
 
 def alike(given: Shapes) -> list[str]:
@@ -97,33 +103,20 @@ def alike(given: Shapes) -> list[str]:
 
 
 def essence(given: Shapes) -> dict[str, tuple[int, ...]]:
-    kept = {name: shape for name, shape in given.items() if name not in HEAD and not name.endswith(COUNTER)}
-    return {name: shape[:1] + shape[2:] if name == FIRST else shape for name, shape in kept.items()}
+    first, head = first_in(given), head_in(given)
+    kept = {name: shape for name, shape in given.items() if name not in head and not name.endswith(COUNTER)}
+    return {name: shape[:1] + shape[2:] if name == first else shape for name, shape in kept.items()}
 
 
-def shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
-    """The name and shape of every tensor in the state dict of ``ResNet(plan)``."""
-    found = dict(unit("conv1", "bn1", plan.stem[0], plan.ndim))
-    for s, stage in enumerate(plan.stages, start=1):
-        for b, block in enumerate(stage):
-            place = f"layer{s}.{b}"
-            for i, layer in enumerate(block.branch, start=1):
-                found.update(unit(f"{place}.conv{i}", f"{place}.bn{i}", layer, plan.ndim))
-            if block.shortcut.layer:
-                layer = block.shortcut.layer
-                found.update(unit(f"{place}.downsample.0", f"{place}.downsample.1", layer, plan.ndim))
-    if plan.classes:
-        found |= {HEAD[0]: (plan.classes, plan.features), HEAD[1]: (plan.classes,)}
-    return found
+def first_in(names: Collection[str]) -> str:
+    """The weight of the first convolution among the tensors of a network."""
+    return next((name for name in FIRSTS if name in names), FIRSTS[0])
 
 
-def unit(conv: str, norm: str, layer: Layer, ndim: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    yield f"{conv}.weight", (layer.c_out, layer.c_in // layer.groups, *(layer.kernel,) * ndim)
-    if layer.bias:
-        yield f"{conv}.bias", (layer.c_out,)
-    if layer.eps is not None:
-        yield from ((f"{norm}.{part}", (layer.c_out,)) for part in ("weight", "bias", "running_mean", "running_var"))
-        yield norm + COUNTER, ()
+def head_in(names: Collection[str]) -> tuple[str, str]:
+    """Weight and bias of the head among the tensors of a network."""
+    head = next((head for head in HEADS if f"{head}.weight" in names), HEADS[0])
+    return f"{head}.weight", f"{head}.bias"
 
 
 def size(shape: tuple[int, ...]) -> str:
@@ -140,7 +133,7 @@ def put(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 @torch.no_grad()
 def transfer(
-    model: ResNet,
+    model: Network,
     state: Mapping[str, Tensor],
     *,
     old_classes: Sequence[str] | None,
@@ -156,11 +149,13 @@ def transfer(
     """
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     state, adapted = adapt_first(state, model.in_chans)
-    body = {name: value for name, value in state.items() if name not in HEAD}
-    check({name: shape for name, shape in own.items() if name not in HEAD}, body, what)
-    kept = keep_rows(model.fc, state, old_classes or (), new_classes)
+    name = HEAD[model.plan.family]
+    ends = (f"{name}.weight", f"{name}.bias")
+    body = {name: value for name, value in state.items() if name not in ends}
+    check({name: shape for name, shape in own.items() if name not in ends}, body, what)
+    kept = keep_rows(model.get_classifier(), state, old_classes or (), new_classes)
     put(model, body)
-    head = [name for name in HEAD if name in own]
+    head = [name for name in ends if name in own]
     afresh = head if len(kept) < len(new_classes) or not kept else []
     counters = [name for name in own if name.endswith(COUNTER) and name not in body]
     return Transfer([*body, *(name for name in head if name not in afresh)], [*counters, *afresh], adapted, kept)
@@ -168,10 +163,11 @@ def transfer(
 
 def keep_rows(head: nn.Module, state: Mapping[str, Tensor], old: Sequence[str], new: Sequence[str]) -> list[str]:
     """Copy the head's rows of classes that keep their names, and say which. A head without bias has a bias of 0."""
-    if not isinstance(head, nn.Linear) or HEAD[0] not in state or not old or not new:
+    ends = head_in(state)
+    if not isinstance(head, nn.Linear) or ends[0] not in state or not old or not new:
         return []
-    weight = state[HEAD[0]]
-    bias = state.get(HEAD[1], torch.zeros(len(weight)))
+    weight = state[ends[0]]
+    bias = state.get(ends[1], torch.zeros(len(weight)))
     if len(old) != len(weight) or len(new) != len(head.weight):
         raise UsageError(
             f"heads of {len(weight)} and {len(head.weight)} classes are given {len(old)} and {len(new)} names",
@@ -192,16 +188,17 @@ def adapt_first(state: Mapping[str, Tensor], channels: int) -> tuple[dict[str, T
 
     Summed into one channel; else repeated and scaled, so that equal channels answer as one did before.
     """
-    weight = state.get(FIRST)
-    if weight is None or weight.ndim != 4 or weight.shape[1] in (0, channels):
+    first = first_in(state)
+    weight = state.get(first)
+    if weight is None or weight.ndim < 3 or weight.shape[1] in (0, channels):
         return dict(state), []
     old = weight.shape[1]
     if channels == 1:
         fitted, how = weight.sum(1, keepdim=True), "summed into 1"
     else:
-        fitted = weight.repeat(1, -(-channels // old), 1, 1)[:, :channels] * (old / channels)
+        fitted = weight.repeat(1, -(-channels // old), *(1,) * (weight.ndim - 2))[:, :channels] * (old / channels)
         how = f"repeated for {channels} and scaled by {old}/{channels}"
-    return {**state, FIRST: fitted}, [f"{FIRST}: the weights of {old} channel{'s' * (old > 1)} are {how}"]
+    return {**state, first: fitted}, [f"{first}: the weights of {old} channel{'s' * (old > 1)} are {how}"]
 
 
 def create_model(
@@ -211,7 +208,7 @@ def create_model(
     in_chans: int | None = None,
     weights: str | Path | Mapping[str, Tensor] | None = None,
     zero_init_last: bool = False,
-) -> ResNet:
+) -> Network:
     """A network of the zoo: images (n, in_chans, h, w) to logits (n, num_classes), or to features where that is 0.
 
     ``weights`` is a file or a state dict, which must fit whole. Classes and channels that are not given are those of
@@ -219,7 +216,7 @@ def create_model(
     convolution adapted, as in timm. Raises UsageError for a name or a number that cannot be meant, WeightsError for
     weights that do not fit.
     """
-    plan = lay_out(zoo.find(name))
+    plan = lay_out(find(name))
     if pretrained:
         raise WeightsError(f"there are no published weights for {name} yet", "name a file: weights='FILE'")
     state: Mapping[str, Tensor] = {}
@@ -238,7 +235,7 @@ def create_model(
         )
     except ValueError as error:
         raise UsageError(f"num_classes or in_chans cannot be meant: {error}", "use whole numbers above 0") from error
-    model = ResNet(plan)
+    model = build(plan)
     initialize(model, seed=None, zero_last=zero_init_last)
     if weights is None:
         return model
@@ -251,9 +248,9 @@ def create_model(
 
 def io_of(state: Mapping[str, Tensor]) -> tuple[int | None, int | None]:
     """The classes and channels of weights, where they have a head and a first convolution of the usual shape."""
-    head, first = state.get(HEAD[0]), state.get(FIRST)
+    head, first = state.get(head_in(state)[0]), state.get(first_in(state))
     classes = head.shape[0] if head is not None and head.ndim == 2 else None
-    channels = first.shape[1] if first is not None and first.ndim == 4 else None
+    channels = first.shape[1] if first is not None and first.ndim > 2 else None
     return classes or None, channels or None
 
 

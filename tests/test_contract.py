@@ -14,9 +14,9 @@ from samples import folder, noise, picture
 
 from resnetkit import cli, zoo
 from resnetkit.data.preprocess import Preprocess
+from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card, save
-from resnetkit.plan import lay_out
 
 FORTY = [f"{name}/{i}.png" for name in ("ants", "bees") for i in range(4)]
 

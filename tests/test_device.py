@@ -10,8 +10,8 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine import device
 from resnetkit.engine.device import Machine, available, best_precision, choose
 from resnetkit.errors import ResourceError
+from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
-from resnetkit.plan import lay_out
 from resnetkit.zoo import find
 
 SEEN = Preprocess(size=(32, 32), crop=1.0, mean=(0.5,) * 3, std=(0.25,) * 3, channels=3)

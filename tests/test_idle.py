@@ -107,6 +107,7 @@ ALWAYS = {
     "lr": "every optimizer has a rate",
     "weight_decay": "every optimizer has one",
     "warmup": "every schedule has one",
+    "inner_dropout": "every branch has a last convolution",
     "layer_decay": "every network has a head and a stem",
     "clip": "every gradient has a length",
     "ema": "every network has weights",

@@ -135,7 +135,7 @@ def test_a_mean_of_equal_weights_is_those_weights() -> None:
         torch.testing.assert_close(value, model.state_dict()[name])
 
 
-@pytest.mark.parametrize("noise", [{"dropout": 0.3}, {"drop_path": 0.5}])
+@pytest.mark.parametrize("noise", [{"dropout": 0.3}, {"inner_dropout": 0.3}, {"drop_path": 0.5}])
 def test_noise_acts_in_training_alone_and_changes_no_name(noise: dict[str, Any]) -> None:
     decided = settings(steps=4, **noise)
     state, quiet = begin(decided), begin(settings(steps=4))

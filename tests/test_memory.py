@@ -25,10 +25,11 @@ from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick
 from resnetkit.errors import ResourceError
+from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
-from resnetkit.plan import lay_out
 from resnetkit.run import Run
 from resnetkit.training import Note, resuming, training
+from resnetkit.walk import rows
 from resnetkit.zoo import find
 
 
@@ -52,7 +53,7 @@ def test_what_a_step_keeps_is_computed_from_the_plan(name: str, size: int) -> No
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         answer = model(torch.zeros(2, 3, size, size))
-    maps = [row.activations for row in cost.rows(plan, size) if row.kind == "conv"]
+    maps = [row.activations for row in rows(plan, size) if row.kind == "conv"]
     wanted = cost.step_bytes(plan, size) - 4 * 6 * max(maps)
     assert sum(kept.values()) / 2 == pytest.approx(wanted, rel=0.15)
     assert answer.requires_grad

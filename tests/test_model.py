@@ -14,10 +14,12 @@ from torch.nn import functional as F
 from resnetkit.cost import totals
 from resnetkit.errors import UsageError
 from resnetkit.init import initialize
-from resnetkit.model import BasicBlock, Bottleneck, PadShortcut, PlainBlock, ResNet
-from resnetkit.plan import Block, Layer, Plan, Shortcut, lay_out
+from resnetkit.layers import PadShortcut
+from resnetkit.layout import lay_out
+from resnetkit.model import BasicBlock, Bottleneck, PlainBlock, ResNet
+from resnetkit.plan import Block, Layer, Plan, Shortcut
 from resnetkit.spec import Spec
-from resnetkit.weights import shapes
+from resnetkit.walk import shapes
 from resnetkit.zoo import find
 
 TINY = lay_out(Spec(block="basic", depths=(1, 2), widths=(8, 16), classes=5, size=32))
@@ -55,7 +57,7 @@ def assert_near(ours: Tensor, theirs: Tensor) -> None:
     assert (ours - theirs).abs().max() <= 1e-10 * theirs.abs().max()
 
 
-POINTS = Spec(ndim=0, depths=(1, 2), widths=(8, 17), stem="1x1", pool=False, channels=7, classes=3, size=1)
+POINTS = Spec(ndim=0, depths=(1, 2), widths=(8, 17), stem="1x1", pool="none", channels=7, classes=3, size=1)
 
 
 @pytest.mark.parametrize(
@@ -462,7 +464,9 @@ def zeroed(model: nn.Module) -> set[str]:
     [("resnet18", True), ("resnet50", True), ("resnet20", False), ("plain20", False), ("plain18", True)],
 )
 def test_zero_last_silences_each_residual_branch(name: str, build_in: bool) -> None:
-    plan = lay_out(replace(find(name), widths=(4, 8, 16, 32)[: len(find(name).depths)]))
+    spec = find(name)
+    assert isinstance(spec, Spec)
+    plan = lay_out(replace(spec, widths=(4, 8, 16, 32)[: len(spec.depths)]))
     model = ResNet(plan, zero_init_residual=True) if build_in else seeded(plan, 0, zero_last=True)
     last = {"basic": "bn2", "bottleneck": "bn3"}
     assert zeroed(model) == {

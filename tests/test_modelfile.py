@@ -22,14 +22,14 @@ from resnetkit import modelfile
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.dice import uniform
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card, canonical, dump, is_ours, load, read_card, save
-from resnetkit.plan import lay_out
 from resnetkit.spec import Spec
 from resnetkit.weights import fill
 
 GOLDEN = Path(__file__).parent / "golden" / "format1.safetensors"
-SPEC = Spec(block="basic", depths=(1,), widths=(4,), stem="3x3", pool=False, channels=1, classes=2, size=8)
+SPEC = Spec(block="basic", depths=(1,), widths=(4,), stem="3x3", pool="none", channels=1, classes=2, size=8)
 CARD = Card(
     model="tiny",
     plan=lay_out(SPEC),
@@ -122,7 +122,7 @@ def test_what_is_saved_is_loaded(path: Path) -> None:
     model = ResNet(card.plan)
     fill(model, state, what=str(path))
     state["conv1.weight"].add_(1)  # ours alone, and may be written to
-    assert not torch.equal(model.conv1.weight, state["conv1.weight"])
+    assert not torch.equal(model.get_parameter("conv1.weight"), state["conv1.weight"])
 
 
 def test_equal_models_give_equal_bytes(data: bytes) -> None:

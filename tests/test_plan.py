@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from resnetkit.plan import Block, Layer, Plan, Pool, Shortcut, from_json, lay_out, to_json, with_io
+from resnetkit.layout import lay_out
+from resnetkit.plan import Block, Layer, Plan, Pool, Shortcut, with_io
+from resnetkit.planfile import from_json, to_json
 from resnetkit.spec import Spec
 from resnetkit.zoo import ZOO, find
 
 # One block of every kind of shortcut that a residual network can have, and the smallest of everything else.
 SMALL = lay_out(Spec(block="basic", depths=(1, 1), widths=(4, 8), shortcut="pad", classes=2, size=16))
 MIXED = lay_out(Spec(depths=(2, 1), widths=(2, 4), classes=2, size=16))
-PLAIN = lay_out(Spec(block="basic", depths=(1, 1), widths=(4, 8), shortcut="none", stem="3x3", pool=False, classes=0))
+PLAIN = lay_out(Spec(block="basic", depths=(1, 1), widths=(4, 8), shortcut="none", stem="3x3", pool="none", classes=0))
 
 
 def test_resnet50_is_counted_out() -> None:
@@ -144,7 +146,7 @@ def test_missing_and_unknown_entries_are_named(plan: Plan) -> None:
         assert str(caught.value) == f"{said(where)} has an entry 'colour' that this version does not know"
 
 
-VECTORS = lay_out(Spec(depths=(1, 1), widths=(2, 4), ndim=0, stem="1x1", pool=False, classes=2, size=1))
+VECTORS = lay_out(Spec(depths=(1, 1), widths=(2, 4), ndim=0, stem="1x1", pool="none", classes=2, size=1))
 
 
 def test_a_plan_says_where_its_input_has_no_sides_and_only_there() -> None:
@@ -165,13 +167,13 @@ BROKEN: list[tuple[Plan, tuple[str | int, ...], Any, str]] = [
     (SMALL, ("stem", 0, "eps"), 1, "plan.stem[0].eps must be nothing or a number from 0 to 1, not 1"),
     (SMALL, ("stem", 0, "groups"), True, "plan.stem[0].groups must be a whole number from 1 to 65536, not True"),
     (SMALL, ("stem", 0, "bias"), 0, "plan.stem[0].bias must be true or false, not 0"),
-    (SMALL, ("stem", 0, "act"), "none", "plan.stem[0].act must be 'relu', not 'none'"),
+    (SMALL, ("stem", 0, "act"), "none", "plan.stem[0].act must be 'relu' or 'relu6' or"),
     (SMALL, ("pool", "padding"), 0, "plan.pool.padding must be 1, not 0"),
     (SMALL, ("stages",), [], "plan.stages must hold a stage"),
     (SMALL, ("stages", 1), [], "plan.stages[1] must hold a block"),
     (SMALL, ("stages", 0, 0, "kind"), "bottleneck", "plan.stages[0][0].branch must hold 3 layers, not 2"),
     (SMALL, ("stages", 0, 0, "kind"), "plain", "plan.stages[0][0].shortcut.kind must be 'none', not 'identity'"),
-    (SMALL, ("stages", 0, 0, "act"), "none", "plan.stages[0][0].act must be 'relu', not 'none'"),
+    (SMALL, ("stages", 0, 0, "act"), "none", "plan.stages[0][0].act must be 'relu' or 'relu6' or"),
     (SMALL, ("stages", 0, 0, "branch", 1, "c_in"), 5, "plan.stages[0][0].branch[1].c_in must be 4"),
     (SMALL, ("stages", 0, 0, "branch", 1, "act"), "relu", "plan.stages[0][0].branch[1].act must be 'none', not 'relu'"),
     (SMALL, ("stages", 0, 0, "branch", 0, "stride"), 2, "plan.stages[0][0].shortcut.stride must be 2"),
@@ -209,8 +211,8 @@ BROKEN: list[tuple[Plan, tuple[str | int, ...], Any, str]] = [
     (SMALL, ("size",), "16", "plan.size must be a whole number from 1 to 65536, not '16'"),
     (SMALL, (), [], "plan must be an object, not []"),
     (SMALL, ("ndim",), 0, "plan.pool must be nothing where vectors go in"),
-    (VECTORS, ("ndim",), 1, "plan.ndim must be 0 or 2, not 1"),
-    (VECTORS, ("ndim",), False, "plan.ndim must be 0 or 2, not False"),
+    (VECTORS, ("ndim",), 4, "plan.ndim must be 0, 1, 2 or 3, not 4"),
+    (VECTORS, ("ndim",), False, "plan.ndim must be 0, 1, 2 or 3, not False"),
     (VECTORS, ("pool",), {"kernel": 3, "stride": 2, "padding": 1}, "plan.pool must be nothing where vectors go in"),
     (VECTORS, ("size",), 8, "plan.size must be 1, not 8"),
     (VECTORS, ("stem", 0, "stride"), 2, "plan.stem[0] must have kernels, strides and groups of 1"),
@@ -232,7 +234,7 @@ def test_a_long_value_is_not_recited() -> None:
 
 
 def test_no_unsound_plan_can_be_made() -> None:
-    with pytest.raises(ValueError, match=r"plan.stem must hold one layer, not 2"):
+    with pytest.raises(ValueError, match=r"plan.stem must hold one layer or three, not 2"):
         replace(SMALL, stem=SMALL.stem * 2)
 
 

@@ -10,8 +10,8 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
 from resnetkit.job import variation
+from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
-from resnetkit.plan import lay_out
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import Run
 from resnetkit.zoo import find

@@ -130,6 +130,7 @@ def test_the_ranges() -> None:
         "smoothing": "at least 0 and less than 1, or auto",
         "layer_decay": "more than 0 and at most 1",
         "dropout": "at least 0 and less than 1",
+        "inner_dropout": "at least 0 and less than 1",
         "drop_path": "at least 0 and less than 1",
         "l1": "at least 0 and at most 1000000",
         "focal_gamma": "more than 0 and at most 100",

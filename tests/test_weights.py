@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from resnetkit import modelfile, weights, zoo
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.layout import lay_out
+from resnetkit.mobilenets import build
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
-from resnetkit.plan import Plan, lay_out, with_io
+from resnetkit.plan import Plan, with_io
 from resnetkit.spec import Spec
-from resnetkit.weights import create_model, fill, list_models, shapes, transfer
+from resnetkit.walk import shapes
+from resnetkit.weights import create_model, fill, list_models, transfer
 
-TINY = Spec(block="basic", depths=(1, 1), widths=(4, 8), stem="3x3", pool=False, classes=3, size=8)
+TINY = Spec(block="basic", depths=(1, 1), widths=(4, 8), stem="3x3", pool="none", classes=3, size=8)
 
 
 def tiny(channels: int = 3, classes: int = 3) -> ResNet:
@@ -30,7 +33,7 @@ def tiny(channels: int = 3, classes: int = 3) -> ResNet:
 def outline(plan: Plan) -> dict[str, Tensor]:
     """A state dict of the right names and shapes that holds no numbers."""
     with torch.device("meta"):
-        return ResNet(plan).state_dict()
+        return build(plan).state_dict()
 
 
 def copy(model: nn.Module) -> dict[str, Tensor]:
@@ -107,11 +110,16 @@ def test_five_names_at_most() -> None:
 @pytest.mark.parametrize(
     ("given", "wanted", "says", "fix"),
     [
-        ("resnet18", "resnet50", "it is resnet18, not resnet50", "use --model resnet18"),
-        ("resnet50", "resnet18", "it is resnet50, not resnet18", "use --model resnet50"),
-        ("resnet18_cifar", "resnet18", "it is resnet18_cifar, not resnet18", "use --model resnet18_cifar"),
+        ("resnet18", "resnet50", "it is resnet18 or resnetblur18, not resnet50 or resnet50_v1", "use --model resnet18"),
+        ("resnet50", "resnet18", "it is resnet50 or resnet50_v1, not resnet18 or resnetblur18", "use --model resnet50"),
+        (
+            "resnet18_cifar",
+            "resnet18",
+            "it is resnet18_cifar, not resnet18 or resnetblur18",
+            "use --model resnet18_cifar",
+        ),
         ("plain34", "resnet34", "it is plain34, not resnet34", "use --model plain34"),
-        ("resnet152", "resnet20", "it is resnet152, not resnet20 or plain20", "use --model resnet152"),
+        ("resnet152", "resnet20", "it is resnet152 or resnet152_v1, not resnet20 or plain20", "use --model resnet152"),
         ("resnet20", "resnet32", "it is resnet20 or plain20, not resnet32 or plain32", "use --model resnet20"),
     ],
 )
@@ -305,7 +313,7 @@ def test_create_model_with_weights(tmp_path: Path) -> None:
 def test_list_models() -> None:
     assert list_models() == sorted(zoo.ZOO)
     assert list_models("plain1*") == ["plain110", "plain18"]
-    assert list_models("resnet18") == ["resnet18", "resnet18_cifar"]
+    assert list_models("resnet18*") == ["resnet18", "resnet18_cifar", "resnet18d"]
     assert list_models("nothing") == []
 
 

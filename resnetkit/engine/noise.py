@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from resnetkit.dice import address
-from resnetkit.init import last_norms
+from resnetkit.init import branch_ends, last_convolutions, plan_of
 from resnetkit.resolve import Settings
+from resnetkit.walk import HEAD
 
 
 class Noise:
@@ -17,21 +18,23 @@ class Noise:
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.seed, self.draws = settings.run.seed, torch.Generator()
         if settings.run.dropout:
-            self.silence_features(model.get_submodule("fc"), settings.run.dropout)
-        norms = last_norms(model) if settings.run.drop_path else []
-        for place, last in enumerate(norms, start=1):
-            self.silence_branch(last, settings.run.drop_path * place / len(norms))
+            self.silence_features(model.get_submodule(HEAD[plan_of(model).family]), settings.run.dropout)
+        for inner in last_convolutions(model) if settings.run.inner_dropout else []:
+            self.silence_features(inner, settings.run.inner_dropout)
+        ends = branch_ends(model) if settings.run.drop_path else []
+        for place, last in enumerate(ends, start=1):
+            self.silence_branch(last, settings.run.drop_path * place / len(ends))
 
     def begin(self, step: int) -> None:
         self.draws.manual_seed(address(self.seed, "noise", step))
 
-    def silence_features(self, head: nn.Module, rate: float) -> None:
-        """Dropout (Srivastava et al. 2014): what stays of each feature (n, features) is made up for."""
+    def silence_features(self, layer: nn.Module, rate: float) -> None:
+        """Dropout (Srivastava et al. 2014): what stays of each number that comes in is made up for."""
 
         def before(module: nn.Module, given: tuple[Tensor]) -> tuple[Tensor] | None:
             return (given[0] * self.kept(given[0].shape, given[0], rate),) if module.training else None
 
-        head.register_forward_pre_hook(before)
+        layer.register_forward_pre_hook(before)
 
     def silence_branch(self, last: nn.Module, rate: float) -> None:
         """Stochastic depth (Huang et al. 2016, arXiv:1603.09382): of each picture (n, c, h, w) all or nothing.
@@ -40,7 +43,9 @@ class Noise:
         """
 
         def after(module: nn.Module, _: object, out: Tensor) -> Tensor | None:
-            return out * self.kept(torch.Size((len(out), 1, 1, 1)), out, rate) if module.training else None
+            return (
+                out * self.kept(torch.Size((len(out),) + (1,) * (out.ndim - 1)), out, rate) if module.training else None
+            )
 
         last.register_forward_hook(after)
 

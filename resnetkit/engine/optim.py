@@ -10,6 +10,7 @@ from resnetkit.engine.muon import Muon
 from resnetkit.engine.schedule import momentum_at
 from resnetkit.engine.trust import Lamb, Lars
 from resnetkit.resolve import Settings
+from resnetkit.walk import HEAD, first_name, stage_name
 
 
 def optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -46,13 +47,16 @@ def grouped(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     the first and last layer. ``scale``: of the learning rate, 1 for the head and less for each block before it, least
     for the stem (Clark et al. 2020, arXiv:2003.10555, section 3.1).
     """
-    blocks = [f"layer{s}.{b}." for s, stage in enumerate(settings.plan.stages, start=1) for b in range(len(stage))]
+    plan = settings.plan
+    stages = enumerate(plan.stages)
+    blocks = [f"{stage_name(plan.family, s)}.{b}." for s, stage in stages for b in range(len(stage))]
+    head = HEAD[plan.family] + "."
     groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         weight = parameter.ndim > 1
-        outer = name in ("conv1.weight", "fc.weight") and settings.run.optimizer == "muon"
+        outer = name in (f"{first_name(plan)}.weight", f"{head}weight") and settings.run.optimizer == "muon"
         height = next((n for n, block in enumerate(blocks, start=1) if name.startswith(block)), 0)
-        below = 0 if name.startswith("fc.") else len(blocks) + 1 - height
+        below = 0 if name.startswith(head) else len(blocks) + 1 - height
         if parameter.requires_grad:
             groups.setdefault((weight, weight and not outer, settings.run.layer_decay**below), []).append(parameter)
     decay, every = settings.weight_decay, settings.run.decay_all

@@ -35,7 +35,8 @@ class State:
     def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
         model = machine.prepare(model)
         mean = average.begin(model) if settings.run.ema is not None else None
-        noise = Noise(model, settings) if settings.run.dropout or settings.run.drop_path else None
+        run = settings.run
+        noise = Noise(model, settings) if run.dropout or run.inner_dropout or run.drop_path else None
         parts = settings.run.accumulate or 1
         return cls(model, optimizer(model, settings), machine.scaler(), parts=parts, average=mean, noise=noise)
 

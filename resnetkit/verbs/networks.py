@@ -95,17 +95,20 @@ def describe_flags(parser: Parser) -> None:
 def describe(asked: Namespace, out: TextIO) -> int:
     if asked.mermaid and (asked.json or asked.size is not None):
         raise UsageError("--mermaid goes with neither --json nor --size", "leave one of them out")
-    size: int | tuple[int, int] | None = None
+    size: int | tuple[int, ...] | None = None
     if asked.size is not None:
-        sides = [whole("--size", side, 1, 65536) for side in asked.size.lower().split("x", 1)]
-        size = (sides[0], sides[-1])
+        sides = tuple(whole("--size", side, 1, 65536) for side in asked.size.lower().split("x"))
+        size = sides if len(sides) > 1 else sides[0]
 
     from resnetkit import describe as words
-    from resnetkit.plan import lay_out
-    from resnetkit.zoo import ZOO, find
+    from resnetkit.layout import lay_out
+    from resnetkit.specfile import SUFFIX, find, title
+    from resnetkit.zoo import ZOO
 
     name: str = asked.model
-    if name not in ZOO and (os.path.lexists(name) or Path(name).suffix == ".safetensors" or Path(name).name != name):
+    if name.endswith(SUFFIX):
+        name, plan = title(name), lay_out(find(name))
+    elif name not in ZOO and (os.path.lexists(name) or Path(name).suffix == ".safetensors" or Path(name).name != name):
         from resnetkit.modelfile import read_card
 
         card = read_card(Path(name, "best.safetensors") if os.path.isdir(name) else Path(name))

@@ -1,0 +1,93 @@
+"""Every network that has a name: the same answers as the public one, the same numbers as ever, and fit for all uses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from zoo_peers import compared, filled
+
+from resnetkit.cost import totals
+from resnetkit.data.preprocess import Preprocess
+from resnetkit.layout import lay_out
+from resnetkit.mobilenets import build
+from resnetkit.modelfile import Card, load, save
+from resnetkit.plan import Plan, with_io
+from resnetkit.planfile import to_json
+from resnetkit.spec import Spec
+from resnetkit.weights import fill
+from resnetkit.zoo import ZOO, find
+
+
+def short(name: str) -> Plan:
+    """The same network with at most two blocks a stage."""
+    spec = find(name)
+    if isinstance(spec, Spec):
+        return lay_out(replace(spec, depths=tuple(min(2, depth) for depth in spec.depths)))
+    return lay_out(spec)
+
+
+GOLDEN = Path(__file__).parent / "golden" / "zoo.json"
+ALONE = {"resnet8", *(f"resnet{n}" for n in (20, 32, 44, 56, 110, 1202)), *(n for n in ZOO if n.startswith("plain"))}
+
+
+def near(ours: Tensor, theirs: Tensor, most: float) -> None:
+    assert ours.shape == theirs.shape
+    largest = theirs.abs().max()
+    assert torch.isfinite(largest)
+    assert largest > 0
+    assert (ours - theirs).abs().max() <= most * largest
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_network_is_the_one_that_has_its_name(name: str) -> None:
+    """Parameters, cost and logits are what they always were, and logits those of the other library."""
+    golden = json.loads(GOLDEN.read_text())[name]
+    cost, found = totals(lay_out(find(name))), compared(name)
+    assert [cost.parameters, cost.macs, cost.activations] == golden["cost"]
+    near(found.logits.flatten()[:4], torch.tensor(golden["logits"], dtype=torch.float64), 1e-6)
+    assert (not found.peer) == (name in ALONE)
+    if found.peer:
+        assert found.parameters == cost.parameters
+        assert found.exact <= 1e-10
+        assert found.single <= 1e-5
+
+
+def test_networks_that_nobody_else_has_are_named() -> None:
+    assert set(ZOO) >= ALONE
+
+
+# The depth of a network changes nothing in how it is used: two blocks a stage hold all that it is made of.
+SHORT = {json.dumps(to_json(plan)): name for name in reversed(ZOO) for plan in [short(name)]}
+
+
+@pytest.mark.parametrize("name", SHORT.values())
+def test_a_network_is_fit_for_all_uses(name: str, tmp_path: Path) -> None:
+    """Other sizes, channels and classes, low precision, a file and back, a program, and less memory."""
+    for channels in (5, 1):
+        plan = with_io(short(name), channels=channels, classes=7)
+        model = build(plan)
+        model.load_state_dict({key: value.float() for key, value in filled(model.state_dict()).items()}, strict=False)
+        model.eval()
+        for sides in ((40, 64), (32, 32)):
+            x = torch.randn((2, channels, *((4,) if plan.ndim == 3 else ()), *sides))
+            logits = model(x)
+            assert logits.shape == (2, 7)
+            assert torch.isfinite(logits).all()
+    low = build(plan).eval()
+    low.load_state_dict(model.state_dict())
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        near(low(x).float(), model(x), 0.15)
+    program = torch.export.export(model, (x,)).module()
+    near(program(x), model(x), 1e-5)
+    if plan.ndim == 2:
+        pixels = Preprocess(size=(32, 32), mean=(0.5,) * channels, std=(0.2,) * channels, channels=channels)
+        card = Card(model=name, plan=plan, classes=tuple("abcdefg"), preprocess=pixels)
+        save(tmp_path / "model.safetensors", model.state_dict(), card)
+        again, state = load(tmp_path / "model.safetensors")
+        assert again == card
+        back = build(again.plan).eval()
+        fill(back, state, what="the file")
+        assert torch.equal(back(x), model(x))

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from resnetkit.errors import WeightsError, plain, some
-from resnetkit.modelfile import (
+from resnetkit.modelfile import load
+from resnetkit.safetensor import (
     KEY,
     MAX_NAME,
     MAX_NDIM,
@@ -28,7 +29,6 @@ from resnetkit.modelfile import (
     check_finite,
     is_finite,
     is_pytorch,
-    load,
     open_regular,
     read_header,
     refuse_strangers,

@@ -25,7 +25,7 @@ ROOMS = """
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics modelfile foreign weights assumptions resolve
+    metrics safetensor modelfile foreign weights assumptions resolve
     engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.state
     engine.step engine.evaluate engine.train
@@ -54,7 +54,7 @@ LATE = {
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
-    "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
+    "safetensor": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
     "study": {"optuna"},  # an extra
     "report.board": {"torch.utils.tensorboard"},  # an extra
@@ -72,6 +72,7 @@ NO_TORCH = [
     "dice",
     "smoothing",
     *(room for room in ROOMS if room.startswith("data.")),
+    "safetensor",
     "modelfile",
     "metrics",
     "resolve",

@@ -8,6 +8,7 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.modelfile import Card
 from resnetkit.plan import lay_out, with_io
+from resnetkit.weights import shapes
 from resnetkit.zoo import find
 
 # What networks of public checkpoints were shown (torchvision's values, which nearly all others took over).
@@ -24,20 +25,27 @@ def assume(
     std: Sequence[float] | None = None,
     size: int | None = None,
     crop: float | None = None,
+    partial: bool = False,
 ) -> tuple[Card, list[str]]:
     """The card of a network whose weights came alone, and a sentence for all that nobody said.
 
-    ``what`` names the weights in errors. Raises WeightsError where they have no first convolution or head, UsageError
-    for values that do not fit.
+    ``what`` names the weights in errors. Raises WeightsError where they have no first convolution or head, unless they
+    may be ``partial``; UsageError for values that do not fit.
     """
     spec = find(model)
-    for name, dimensions in (("conv1.weight", 4), ("fc.weight", 2)):
-        if name not in state or state[name].ndim != dimensions:
+    usual = shapes(lay_out(spec))
+    first, head = next(iter(usual)), "fc.weight"
+    found = {}
+    for name, axis in ((first, 1), (head, 0)):
+        if name in state and state[name].ndim == len(usual[name]) and state[name].shape[axis] > 0:
+            found[name] = int(state[name].shape[axis])
+        elif not partial:
             raise WeightsError(
                 f"{plain(what)} has no {name}, so it is not a {model}", "resnet models lists the networks"
             )
-    channels, count = int(state["conv1.weight"].shape[1]), int(state["fc.weight"].shape[0])
     said = []
+    channels = found.get(first, spec.channels)
+    count = found.get(head, spec.classes if classes is None else len(classes))
     if classes is None:
         classes = [str(i) for i in range(count)]
         said.append(f"classes: the numbers 0 to {count - 1}; --classes names them")
@@ -50,9 +58,9 @@ def assume(
         crop = 0.875 if size > 64 else 1.0
         said.append(f"crop: the middle {crop:.1%} of the shorter side; --crop changes it")
     scale = {"mean": mean, "std": std}
-    for name, usual in IMAGENET.items():
+    for name, values in IMAGENET.items():
         if scale[name] is None:
-            scale[name] = usual if channels == 3 else (sum(usual) / 3,) * channels
+            scale[name] = values if channels == 3 else (sum(values) / 3,) * channels
             said.append(f"{name}: {' '.join(f'{v:.4g}' for v in scale[name] or ())}, ImageNet's; --{name} changes it")
     try:
         preprocess = Preprocess(

@@ -78,10 +78,13 @@ def test_fill_refuses_and_changes_nothing() -> None:
     model = tiny()
     before = copy(model)
     for change, says in (
-        (lambda s: s.pop("bn1.weight"), "1 missing, 0 unknown, 0 of other shape (bn1.weight missing)"),
+        (
+            lambda s: s.pop("bn1.weight"),
+            "37 of 38 tensors fit, 1 missing, 0 unexpected, 0 mismatched (bn1.weight missing)",
+        ),
         (
             lambda s: s.update({"bn9.weight": torch.zeros(1)}),
-            "0 missing, 1 unknown, 0 of other shape (bn9.weight unknown)",
+            "38 of 38 tensors fit, 0 missing, 1 unexpected, 0 mismatched (bn9.weight unexpected)",
         ),
         (lambda s: s.update({"bn1.bias": torch.zeros(5)}), "bn1.bias is 5 and should be 4"),
         (lambda s: s.update({"conv1.weight": torch.tensor(1.0)}), "conv1.weight is one number and should be 4x3x3x3"),
@@ -98,9 +101,9 @@ def test_fill_refuses_and_changes_nothing() -> None:
 
 
 def test_five_names_at_most() -> None:
-    with pytest.raises(WeightsError, match=r"bn9 unknown.* and 95 more\)") as caught:
+    with pytest.raises(WeightsError, match=r"bn9 unexpected.* and 95 more\)") as caught:
         fill(tiny(), copy(tiny()) | {f"bn{i}": torch.zeros(1) for i in range(9, 109)}, what="w")
-    assert caught.value.what.count("unknown") == 6
+    assert caught.value.what.count("unexpected") == 6
     assert len(str(caught.value)) < 400
 
 

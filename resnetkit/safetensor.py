@@ -71,6 +71,16 @@ def serialize(state: Mapping[str, Any], metadata: dict[str, str]) -> bytes:
     return tensors.save({name: t.clone(memory_format=torch.contiguous_format) for name, t in copies.items()}, metadata)
 
 
+def steady(data: bytes) -> bytes:
+    """The same safetensors file with the words of its metadata in order, which the library shuffles anew each time."""
+    length = int.from_bytes(data[:8], "little")
+    table = json.loads(data[8 : 8 + length])
+    table["__metadata__"] = dict(sorted(table.get("__metadata__", {}).items()))
+    header = json.dumps(table, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # so that tensors stay where numbers of eight bytes may lie
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
 def tensors_of(data: bytes, path: Path) -> "dict[str, Tensor]":
     """The tensors of a safetensors file whose header has been checked; WeightsError where one is not finite."""
     from safetensors import SafetensorError

@@ -17,7 +17,7 @@ from resnetkit.errors import UsageError, WeightsError, nearest, plain
 from resnetkit.files import write_bytes
 from resnetkit.modelfile import Card
 from resnetkit.plan import lay_out, with_io
-from resnetkit.safetensor import open_regular, read_header, serialize
+from resnetkit.safetensor import open_regular, read_header, serialize, steady
 from resnetkit.zoo import ZOO, find
 
 MARK = "exported_by"  # in the metadata of a file, which may then be replaced by another export
@@ -143,7 +143,7 @@ def duties(card: Card) -> list[str]:
 def to_library(library: Library, card: Card, state: Mapping[str, Tensor]) -> Packed:
     """A bare safetensors file with the names and shapes of a library. The weights are to the bit what they were."""
     if card.model not in library.networks:
-        others = [other.name for other in (TORCHVISION, TIMM) if card.model in other.networks]
+        others = [other.name for other in (TORCHVISION, TIMM) if card.model in other.networks and other != library]
         known = ", ".join(name for name in library.networks if name in ZOO)
         fix = f"use --to {others[0]}" if others else f"of the networks here it has {known}"
         raise WeightsError(f"{library.name} has no {card.model}", fix)
@@ -160,7 +160,7 @@ def to_library(library: Library, card: Card, state: Mapping[str, Tensor]) -> Pac
     named = to_theirs(state, dialect) if dialect else dict(state)
     make = library.make.format(model=card.model, classes=card.plan.classes, channels=card.plan.channels)
     how = f"{make}.load_state_dict(safetensors.torch.load_file({{file}}))"
-    return Packed(serialize(named, {**about(card), "library": library.name}), how)
+    return Packed(steady(serialize(named, {**about(card), "library": library.name})), how)
 
 
 def about(card: Card) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Models that go out to other libraries, and come back to the bit."""
 
+import importlib
 import json
 import os
 import stat
@@ -24,7 +25,8 @@ from resnetkit.foreign import read_foreign
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.plan import lay_out, with_io
-from resnetkit.targets import TIMM, TORCHVISION, Library, export, to_library
+from resnetkit.targets import TARGETS, TIMM, TORCHVISION, Library, export, to_library
+from resnetkit.verbs.exporting import KINDS
 from resnetkit.weights import shapes
 
 LIBRARIES = (TORCHVISION, TIMM)
@@ -90,7 +92,7 @@ def test_out_and_back_is_equal_to_the_bit(library: Library, name: str, tmp_path:
 def test_it_answers_there_as_here(
     library: Library, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the command line, loaded by the very line that it says."""
+    """From the command line, which says how it is loaded."""
     monkeypatch.chdir(tmp_path)
     channels = 3 if library is TORCHVISION else 1
     card = card_of("resnet18", channels=channels)
@@ -235,4 +237,9 @@ def test_the_best_network_of_a_run_is_exported_as_json_says(tmp_path: Path, capf
     assert cli.main(["export", str(tmp_path), "--to", "timm", "--out", str(out), "--json"]) == 0
     answer = json.loads(capfd.readouterr().out)
     assert (answer["out"], answer["to"], answer["model"], answer["notes"]) == (str(out), "timm", "resnet18", [])
-    assert str(out) in answer["how"]
+    places = {"timm": peer("timm"), "safetensors": importlib.import_module("safetensors")}
+    assert not any(eval(answer["how"], places)), "no key is missing, none unexpected"
+
+
+def test_the_command_names_every_target() -> None:
+    assert "|".join(TARGETS) == KINDS

@@ -8,12 +8,13 @@ from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser
 from resnetkit.verbs.verb import say
 
-EXPORT = "MODEL --to torchvision|timm --out FILE"
+KINDS = "torchvision|timm"  # the rows of resnetkit.targets, which would load torch
+EXPORT = f"MODEL --to {KINDS} --out FILE"
 
 
 def export_flags(parser: Parser) -> None:
     parser.word("model", "a model file, or the folder of a run")
-    parser.flag("to", "the library that takes it", "torchvision|timm")
+    parser.flag("to", "the library that takes it", KINDS)
     parser.flag("out", "the file to write; one that is there is replaced only if it was exported too", "FILE")
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 

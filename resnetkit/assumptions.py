@@ -1,14 +1,15 @@
 """What a bare state dict does not say of itself, assumed as its makers usually mean it, and every assumption said."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from torch import Tensor
 
 from resnetkit.data.preprocess import Preprocess
-from resnetkit.errors import UsageError, WeightsError, plain
+from resnetkit.errors import UsageError
 from resnetkit.modelfile import Card
 from resnetkit.plan import lay_out, with_io
-from resnetkit.weights import shapes
+from resnetkit.weights import check, shapes
 from resnetkit.zoo import find
 
 # What networks of public checkpoints were shown (torchvision's values, which nearly all others took over).
@@ -33,16 +34,18 @@ def assume(
     may be ``partial``; UsageError for values that do not fit.
     """
     spec = find(model)
-    usual = shapes(lay_out(spec))
+    plan = lay_out(spec)
+    usual = shapes(plan)
     first, head = next(iter(usual)), "fc.weight"
-    found = {}
-    for name, axis in ((first, 1), (head, 0)):
-        if name in state and state[name].ndim == len(usual[name]) and state[name].shape[axis] > 0:
-            found[name] = int(state[name].shape[axis])
-        elif not partial:
-            raise WeightsError(
-                f"{plain(what)} has no {name}, so it is not a {model}", "resnet models lists the networks"
-            )
+    found = {
+        name: int(state[name].shape[axis])
+        for name, axis in ((first, 1), (head, 0))
+        if name in state and state[name].ndim == len(usual[name]) and state[name].shape[axis] > 0
+    }
+    if len(found) < 2 and not partial:
+        with suppress(ValueError):
+            plan = with_io(plan, channels=found.get(first), classes=found.get(head))
+        check(plan, state, what)  # which says what else does not fit
     said = []
     channels = found.get(first, spec.channels)
     count = found.get(head, spec.classes if classes is None else len(classes))
@@ -70,7 +73,7 @@ def assume(
             std=tuple(scale["std"] or ()),
             channels=channels,
         )
-        plan = with_io(lay_out(spec), channels=channels, classes=count)
+        plan = with_io(plan, channels=channels, classes=count)
         return Card(model=model, plan=plan, classes=tuple(classes), preprocess=preprocess), said
     except ValueError as error:
         what = error.what if isinstance(error, UsageError) else str(error)

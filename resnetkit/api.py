@@ -10,14 +10,15 @@ from resnetkit import foreign, modelfile, recipes
 from resnetkit.assumptions import assume
 from resnetkit.classifier import Classifier, load
 from resnetkit.errors import UsageError, plain
+from resnetkit.init import initialize
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
-from resnetkit.weights import check, fill
+from resnetkit.weights import Match, check, fill
 
-__all__ = ["Result", "import_weights", "load", "resuming", "train", "training"]
+__all__ = ["Imported", "Result", "import_weights", "load", "resuming", "train", "training"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Result:
     def model(self) -> Classifier:
         """The best network, ready to answer."""
         return load(self.folder)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Weights of another library that became a model file."""
+
+    card: Card
+    match: Match  # of their tensors and those of the network
+    assumed: list[str]  # what the weights did not say, and what was changed on the way
 
 
 def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings: Any) -> Result:
@@ -64,10 +74,13 @@ def import_weights(
     std: Sequence[float] | None = None,
     size: int | None = None,
     crop: float | None = None,
-) -> tuple[Card, list[str]]:
-    """Turn a state dict of another library into a model file; returns its card and what had to be assumed.
+    allow_partial: bool = False,
+) -> Imported:
+    """Turn a state dict of another library into a model file.
 
-    Raises WeightsError where the tensors are not those of ``model``, UsageError for values that do not fit.
+    With ``allow_partial`` the tensors that fit are enough, and the rest of the network is as at the start of training.
+    Raises WeightsError where the tensors are not those of ``model``, UsageError for values that do not fit, or for
+    ``allow_partial`` where all tensors fit.
     """
     if modelfile.is_ours(Path(source)):
         raise UsageError(f"{plain(source)} is a model file already", "use it as it is, or copy it")
@@ -75,9 +88,23 @@ def import_weights(
         raise UsageError(f"{plain(out)} is there and is not a model file", "name another file to write")
     notes: list[str] = []
     state = foreign.read_foreign(Path(source), notes)
-    card, said = assume(state, model, what=str(source), classes=classes, mean=mean, std=std, size=size, crop=crop)
-    check(card.plan, state, str(source))
+    card, said = assume(
+        state,
+        model,
+        what=str(source),
+        classes=classes,
+        mean=mean,
+        std=std,
+        size=size,
+        crop=crop,
+        partial=allow_partial,
+    )
+    found = check(card.plan, state, str(source), partial=allow_partial)
+    if allow_partial:
+        found.refuse_idle()
     network = build(card.plan)
-    fill(network, state, what=str(source))
+    if not found.whole:
+        initialize(network, seed=0, zero_last=False)
+    fill(network, state, what=str(source), partial=allow_partial)
     modelfile.save(Path(out), network.state_dict(), card)
-    return card, [*notes, *said]
+    return Imported(card, found, [*notes, *said])

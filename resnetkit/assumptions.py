@@ -1,16 +1,18 @@
 """What a bare state dict does not say of itself, assumed as its makers usually mean it, and every assumption said."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from torch import Tensor
 
 from resnetkit.data.preprocess import Preprocess
-from resnetkit.errors import UsageError, WeightsError, plain
+from resnetkit.errors import UsageError
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
 from resnetkit.plan import each, with_io
 from resnetkit.specfile import find, title
-from resnetkit.walk import HEAD, first_name
+from resnetkit.walk import HEAD, first_name, shapes
+from resnetkit.weights import check
 
 # What networks of public checkpoints were shown (torchvision's values, which nearly all others took over).
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -26,22 +28,29 @@ def assume(
     std: Sequence[float] | None = None,
     size: int | None = None,
     crop: float | None = None,
+    partial: bool = False,
 ) -> tuple[Card, list[str]]:
     """The card of a network whose weights came alone, and a sentence for all that nobody said.
 
-    ``what`` names the weights in errors. Raises WeightsError where they have no first convolution or head, UsageError
-    for values that do not fit.
+    ``what`` names the weights in errors. Raises WeightsError where they have no first convolution or head, unless they
+    may be ``partial``; UsageError for values that do not fit.
     """
     spec = find(model)
-    whole = lay_out(spec)
-    first, head = f"{first_name(whole)}.weight", f"{HEAD[whole.family]}.weight"
-    for name, dimensions in ((first, 4), (head, 2)):
-        if name not in state or state[name].ndim != dimensions:
-            raise WeightsError(
-                f"{plain(what)} has no {name}, so it is not a {model}", "resnet models lists the networks"
-            )
-    channels, count = int(state[first].shape[1]), int(state[head].shape[0])
+    plan = lay_out(spec)
+    usual = shapes(plan)
+    first, head = f"{first_name(plan)}.weight", f"{HEAD[plan.family]}.weight"
+    found = {
+        name: int(state[name].shape[axis])
+        for name, axis in ((first, 1), (head, 0))
+        if name in state and state[name].ndim == len(usual[name]) and state[name].shape[axis] > 0
+    }
+    if len(found) < 2 and not partial:
+        with suppress(ValueError):
+            plan = with_io(plan, channels=found.get(first), classes=found.get(head))
+        check(plan, state, what)  # which says what else does not fit
     said = []
+    channels = found.get(first, spec.channels)
+    count = found.get(head, spec.classes if classes is None else len(classes))
     if classes is None:
         classes = [str(i) for i in range(count)]
         said.append(f"classes: the numbers 0 to {count - 1}; --classes names them")
@@ -54,9 +63,9 @@ def assume(
         crop = 0.875 if size > 64 else 1.0
         said.append(f"crop: the middle {crop:.1%} of the shorter side; --crop changes it")
     scale = {"mean": mean, "std": std}
-    for name, usual in IMAGENET.items():
+    for name, values in IMAGENET.items():
         if scale[name] is None:
-            scale[name] = usual if channels == 3 else (sum(usual) / 3,) * channels
+            scale[name] = values if channels == 3 else (sum(values) / 3,) * channels
             said.append(f"{name}: {' '.join(f'{v:.4g}' for v in scale[name] or ())}, ImageNet's; --{name} changes it")
     try:
         preprocess = Preprocess(
@@ -66,7 +75,7 @@ def assume(
             std=tuple(scale["std"] or ()),
             channels=channels,
         )
-        plan = with_io(whole, channels=channels, classes=count)
+        plan = with_io(plan, channels=channels, classes=count)
         return Card(model=title(model), plan=plan, classes=tuple(classes), preprocess=preprocess), said
     except ValueError as error:
         what = error.what if isinstance(error, UsageError) else str(error)

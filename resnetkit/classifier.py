@@ -29,6 +29,7 @@ from resnetkit.examined import examined
 from resnetkit.mobilenets import build
 from resnetkit.model import Network
 from resnetkit.modelfile import Card
+from resnetkit.targets import Exported, export
 from resnetkit.tasks import TaskName
 from resnetkit.weights import check, fill
 
@@ -131,6 +132,14 @@ class Classifier:
         logits = forward(self.model, images, self.card.preprocess, self.machine)
         self._refuse_overflow(logits)
         return metrics.softmax(logits, self.card.temperature)
+
+    def export(self, *, to: str, out: str | os.PathLike[str]) -> Exported:
+        """Write the model as another program takes it: ``to`` torchvision or timm.
+
+        Raises UsageError for an ``out`` that is there and was not exported, WeightsError for a network that the other
+        does not have.
+        """
+        return export(self.card, self.model.state_dict(), to=to, out=Path(out))
 
     def evaluate(
         self,

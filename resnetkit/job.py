@@ -39,7 +39,7 @@ from resnetkit.tasks import TASKS
 Watch = Callable[[int, int], None]
 
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
-ELSEWHERE = ("data", "out", "device", "workers", "weights", "save_every", "tensorboard")
+ELSEWHERE = ("data", "out", "device", "workers", "weights", "allow_partial", "save_every", "tensorboard")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,16 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         weights.fill(model, begun.state, what=plain(start))
     elif begun:
         known = None if begun.bare else begun.card.classes
-        moved = weights.transfer(model, begun.state, old_classes=known, new_classes=settings.classes, what=run.weights)
+        moved = weights.transfer(
+            model,
+            begun.state,
+            old_classes=known,
+            new_classes=settings.classes,
+            what=run.weights,
+            partial=run.allow_partial,
+        )
+        if run.allow_partial:
+            moved.body.refuse_idle()
         notes += [*begun.notes, f"weights of {plain(run.weights)}: {moved}"]
     split = [
         Row(name, label, path, seen.digests[seen.rows[whole]][i])
@@ -230,8 +239,8 @@ def read_weights(run: Run, start: Path | None) -> Weights | None:
         return Weights(*modelfile.load(path), [])
     notes: list[str] = []
     state = foreign.read_foreign(path, notes)
-    card, said = assume(state, run.model, what=run.weights)
-    weights.check(card.plan, state, run.weights)
+    card, said = assume(state, run.model, what=run.weights, partial=run.allow_partial)
+    weights.check(card.plan, state, run.weights, partial=run.allow_partial)
     notes += [f"assumed of {plain(path)}: {text.partition(';')[0]}" for text in said if not text.startswith("classes")]
     return Weights(card, state, notes, bare=True)
 

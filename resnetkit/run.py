@@ -49,6 +49,7 @@ class Run:
     accumulate: int | None = None  # parts that a batch goes through the network in (auto: 1, more if memory is short)
 
     weights: str = "none"  # model file or state dict to start from; the head is made anew
+    allow_partial: bool = False  # take weights that fit the network in part; the rest begins as without weights
     init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
@@ -281,6 +282,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
+        "there are no weights to begin with": ("allow_partial",) if run.weights == "none" else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{run.model} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),

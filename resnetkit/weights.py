@@ -1,13 +1,15 @@
 """Weights into networks: all of them, or all but the head; and networks by name, as timm's users make them."""
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from resnetkit import zoo
+from resnetkit.dialects import to_ours
 from resnetkit.errors import UsageError, WeightsError, plain, some
 from resnetkit.foreign import read_foreign
 from resnetkit.init import initialize
@@ -24,6 +26,34 @@ COUNTER = ".num_batches_tracked"  # norms count their batches since torch 0.4.1;
 ALONE = "use weights that were trained in this network"
 
 Shapes = Mapping[str, tuple[int, ...]]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which tensors of a state dict a network can take, and which it lacks, by name."""
+
+    loaded: list[str]  # those that fit, in name and shape
+    missing: list[str] = field(default_factory=list)  # in the state dict, though the network has them
+    unexpected: list[str] = field(default_factory=list)  # in the network, though the state dict has them
+    mismatched: list[str] = field(default_factory=list)  # in shape
+
+    @property
+    def whole(self) -> bool:
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def refuse_idle(self) -> None:
+        """UsageError where nobody needs to allow that weights fit in part."""
+        if self.whole:
+            why = f"all {len(self.loaded)} tensors fit"
+            raise UsageError(f"--allow-partial would have no effect: {why}", "leave it out")
+
+    @property
+    def wrong(self) -> str:
+        return f"{len(self.missing)} missing, {len(self.unexpected)} unexpected, {len(self.mismatched)} mismatched"
+
+    def __str__(self) -> str:
+        return f"{len(self.loaded)} tensors loaded, {self.wrong}"
 
 
 @dataclass(frozen=True)
@@ -34,41 +64,56 @@ class Transfer:
     missing: list[str]  # tensors begun afresh, wholly or for some classes
     adapted: list[str]  # what was changed to fit, a sentence each
     kept_classes: list[str]  # whose rows of the head came along
+    body: Match  # of all but the head
 
     def __str__(self) -> str:
         parts = [f"{len(self.loaded)} tensors taken", *self.adapted]
         parts += [f"{some(self.missing)} begun afresh"] if self.missing else []
+        for count, kind in ((len(self.body.unexpected), "unexpected"), (len(self.body.mismatched), "mismatched")):
+            parts += [f"{count} {kind} left out"] if count else []
         parts += [f"the head keeps {some(self.kept_classes)}"] if self.kept_classes else []
         return "; ".join(parts)
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], *, what: str) -> None:
+def fill(model: nn.Module, state: Mapping[str, Tensor], *, what: str, partial: bool = False) -> Match:
     """Put every tensor of ``state`` in its place: names and shapes must be the model's own, one for one.
 
+    With ``partial`` those that fit are enough, and the others of the model stay as they are.
     ``what`` names the weights in errors. Raises WeightsError with counts, a few names and the likely cause, and has
     then changed nothing.
     """
-    check({name: tuple(value.shape) for name, value in model.state_dict().items()}, state, what)
-    put(model, state)
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = check(own, state, what, partial=partial)
+    put(model, {name: state[name] for name in found.loaded})
+    return found
 
 
-def check(wanted: Plan | Shapes, state: Mapping[str, Tensor], what: str) -> None:
-    """WeightsError unless ``state`` has the tensors of a plan, or of these names and shapes; no network is built."""
+def check(wanted: Plan | Shapes, state: Mapping[str, Tensor], what: str, *, partial: bool = False) -> Match:
+    """How ``state`` fits a plan, or these names and shapes; no network is built.
+
+    Raises WeightsError unless it has every tensor and no other; with ``partial``, unless it has any.
+    """
     wanted = shapes(wanted) if isinstance(wanted, Plan) else wanted
     refuse_others(state, what)
     given = {name: tuple(value.shape) for name, value in state.items()}
-    missing = [name for name in wanted if name not in given and not name.endswith(COUNTER)]
-    strange = [name for name in given if name not in wanted]
-    other = [name for name in wanted if name in given and given[name] != wanted[name]]
-    if not (missing or strange or other):
-        return
-    fitting = len(given) - len(strange) - len(other)
-    wrong = f"{len(missing)} missing, {len(strange)} unknown, {len(other)} of other shape"
-    sample = [f"{name} is {size(given[name])} and should be {size(wanted[name])}" for name in other]
-    sample += [f"{name} missing" for name in missing] + [f"{name} unknown" for name in strange]
-    cause, fix = likely(wanted, given, [*missing, *strange, *other])
-    counts = f"{fitting} of {len(wanted)} tensors fit, {wrong}"
+    found = match(wanted, given)
+    if found.whole or (partial and not all(name.endswith(COUNTER) for name in found.loaded)):
+        return found
+    sample = [f"{name} is {size(given[name])} and should be {size(wanted[name])}" for name in found.mismatched]
+    sample += [f"{name} missing" for name in found.missing] + [f"{name} unexpected" for name in found.unexpected]
+    cause, fix = likely(wanted, given, [*found.missing, *found.unexpected, *found.mismatched])
+    counts = f"{len(found.loaded)} of {len(wanted)} tensors fit, {found.wrong}"
     raise WeightsError(f"{plain(what)} does not fit the network: {cause}{counts} ({some(sample)})", fix)
+
+
+def match(wanted: Shapes, given: Shapes) -> Match:
+    """Tensors that are wanted beside those that are given, by name and shape."""
+    return Match(
+        [name for name in given if name in wanted and given[name] == wanted[name]],
+        [name for name in wanted if name not in given and not name.endswith(COUNTER)],
+        [name for name in given if name not in wanted],
+        [name for name in wanted if name in given and given[name] != wanted[name]],
+    )
 
 
 def refuse_others(state: Mapping[str, Tensor], what: str) -> None:
@@ -139,12 +184,14 @@ def transfer(
     old_classes: Sequence[str] | None,
     new_classes: Sequence[str],
     what: str = "the weights",
+    partial: bool = False,
 ) -> Transfer:
     """Weights to fine-tune: all but the head must fit; the head keeps the rows of classes that keep their names.
 
     ``old_classes`` are those of the weights, in order, or None where they are not known; ``new_classes`` those of the
     model, whose head is begun already and stays so where no row comes over. A first convolution for other channels is
-    adapted. Raises WeightsError as ``fill`` does, UsageError where the names are not as many as the rows, and has then
+    adapted. With ``partial`` the body need not fit whole: what does not stays begun.
+    Raises WeightsError as ``fill`` does, UsageError where the names are not as many as the rows, and has then
     changed nothing.
     """
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -152,13 +199,15 @@ def transfer(
     name = HEAD[model.plan.family]
     ends = (f"{name}.weight", f"{name}.bias")
     body = {name: value for name, value in state.items() if name not in ends}
-    check({name: shape for name, shape in own.items() if name not in ends}, body, what)
+    wanted = {name: shape for name, shape in own.items() if name not in ends}
+    found = check(wanted, body, what, partial=partial)
     kept = keep_rows(model.get_classifier(), state, old_classes or (), new_classes)
-    put(model, body)
+    put(model, {name: body[name] for name in found.loaded})
     head = [name for name in ends if name in own]
     afresh = head if len(kept) < len(new_classes) or not kept else []
-    counters = [name for name in own if name.endswith(COUNTER) and name not in body]
-    return Transfer([*body, *(name for name in head if name not in afresh)], [*counters, *afresh], adapted, kept)
+    begun = [name for name in wanted if name not in found.loaded]
+    taken = [*found.loaded, *(name for name in head if name not in afresh)]
+    return Transfer(taken, [*begun, *afresh], adapted, kept, found)
 
 
 def keep_rows(head: nn.Module, state: Mapping[str, Tensor], old: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -213,7 +262,8 @@ def create_model(
 
     ``weights`` is a file or a state dict, which must fit whole. Classes and channels that are not given are those of
     the weights, else of the zoo. Where given ones differ from the weights', the head is begun afresh and the first
-    convolution adapted, as in timm. Raises UsageError for a name or a number that cannot be meant, WeightsError for
+    convolution adapted, as in timm, and the log says so.
+    Raises UsageError for a name or a number that cannot be meant, WeightsError for
     weights that do not fit.
     """
     plan = lay_out(find(name))
@@ -226,6 +276,7 @@ def create_model(
         state = read_foreign(weights)
     what = str(weights) if isinstance(weights, str | Path) else "the state dict"
     refuse_others(state, what)
+    state = to_ours(state, [], what=what)
     classes, channels = io_of(state)
     try:
         plan = with_io(
@@ -240,9 +291,12 @@ def create_model(
     if weights is None:
         return model
     if num_classes is None or num_classes == classes:
-        fill(model, adapt_first(state, plan.channels)[0], what=what)
+        state, said = adapt_first(state, plan.channels)
+        fill(model, state, what=what)
     else:
-        transfer(model, state, old_classes=None, new_classes=(), what=what)
+        said = [str(transfer(model, state, old_classes=None, new_classes=(), what=what))]
+    for text in said:
+        log.warning("%s: %s", plain(what), text)
     return model
 
 

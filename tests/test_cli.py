@@ -84,7 +84,7 @@ def test_models_for_programs_and_people() -> None:
 
 def test_models_by_pattern() -> None:
     assert [row["name"] for row in resnet("models", "plain1*", "--json").document] == ["plain18", "plain110"]
-    assert len(resnet("models", "cifar").out.splitlines()) == 6
+    assert len(resnet("models", "cifar").out.splitlines()) == 7
 
 
 def test_describe() -> None:
@@ -184,7 +184,7 @@ def test_describe() -> None:
         ("describe", "needs MODEL"),
         ("describe resnet51", "'resnet51' did you mean resnet5"),
         ("describe resnet18 --size 0", "--size '0'"),
-        ("describe resnet18 --size 1x2x3", "--size '2x3'"),
+        ("describe resnet18 --size 1x2x3", "--size '1x2x3'"),
         ("describe resnet18 --mermaid --json", "--mermaid --json"),
     ],
 )

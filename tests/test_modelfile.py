@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from resnetkit import modelfile
+from resnetkit import safetensor
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.dice import uniform
 from resnetkit.errors import UsageError, WeightsError
@@ -551,7 +551,7 @@ def make_golden() -> None:
     model = ResNet(CARD.plan).eval()
     model.load_state_dict(tiny_state())
     with torch.no_grad():
-        print(model(tiny_picture()).tolist(), modelfile.FORMAT)
+        print(model(tiny_picture()).tolist(), safetensor.FORMAT)
 
 
 if __name__ == "__main__":

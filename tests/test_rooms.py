@@ -25,7 +25,8 @@ ROOMS = """
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics modelfile foreign weights assumptions resolve
+    metrics safetensor modelfile instructions dialects foreign weights assumptions
+    targets resolve
     engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.state
     engine.step engine.evaluate engine.train
@@ -33,7 +34,8 @@ ROOMS = """
     report.tables report.fonts report.pictures report.scatter report.results report.board
     runfolder sweep study classifier clips report.clips job forecast training trials report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.table cli
+    verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.exporting
+    verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 LOBBIES = ["data.__init__", "engine.__init__", "report.__init__", "verbs.__init__"]
@@ -46,6 +48,7 @@ LATE = {
     "verbs.sweeping": {"resnetkit"},
     "verbs.answering": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
+    "verbs.exporting": {"resnetkit"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.flowers": {"scipy"},  # which reads the labels of that one data set
     "data.parquet": {"pyarrow"},  # an extra
@@ -54,7 +57,7 @@ LATE = {
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
-    "modelfile": {"safetensors", "torch"},  # the card of a model is read without them
+    "safetensor": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
     "study": {"optuna"},  # an extra
     "report.board": {"torch.utils.tensorboard"},  # an extra
@@ -73,6 +76,7 @@ NO_TORCH = [
     "dice",
     "smoothing",
     *(room for room in ROOMS if room.startswith("data.")),
+    "safetensor",
     "modelfile",
     "metrics",
     "resolve",

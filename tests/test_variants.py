@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from zoo_peers import apart, filled, unbegun
 
+from resnetkit.dialects import to_ours
 from resnetkit.errors import UsageError
 from resnetkit.init import initialize
 from resnetkit.layers import FrozenNorm
@@ -114,8 +115,6 @@ DILATED = [("resnet18", 8), ("resnet50", 16), ("resnet50d", 8), ("resnetblur50",
 @torch.no_grad()
 @pytest.mark.parametrize(("name", "stride"), DILATED)
 def test_dilation_in_place_of_strides_is_that_of_timm(name: str, stride: int) -> None:
-    from zoo_peers import renamed
-
     spec = ZOO[name]
     assert isinstance(spec, Spec)
     plan = lay_out(replace(spec, output_stride=stride))
@@ -125,7 +124,7 @@ def test_dilation_in_place_of_strides_is_that_of_timm(name: str, stride: int) ->
     model.load_state_dict(state)
     with unbegun():
         theirs = peer("timm").create_model(name, output_stride=stride)
-    pairs = zip(theirs.state_dict().items(), renamed(name, theirs.state_dict()), strict=True)
+    pairs = zip(theirs.state_dict().items(), to_ours(theirs.state_dict(), []), strict=True)
     theirs.load_state_dict({key: state[own].reshape(value.shape) for (key, value), own in pairs}, assign=True)
     for module in theirs.modules():
         if hasattr(module, "init_non_persistent_buffers"):

@@ -1,24 +1,29 @@
 """Weights into networks: strictly, or for other classes and channels, and always with a reason."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from peers import peer
 from PIL import Image
+from samples import folder
 from torch import Tensor, nn
 
-from resnetkit import modelfile, weights, zoo
+from resnetkit import cli, modelfile, weights, zoo
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.job import prepare
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.plan import Plan, with_io
+from resnetkit.run import Run
 from resnetkit.spec import Spec
 from resnetkit.walk import shapes
 from resnetkit.weights import create_model, fill, list_models, transfer
@@ -81,10 +86,13 @@ def test_fill_refuses_and_changes_nothing() -> None:
     model = tiny()
     before = copy(model)
     for change, says in (
-        (lambda s: s.pop("bn1.weight"), "1 missing, 0 unknown, 0 of other shape (bn1.weight missing)"),
+        (
+            lambda s: s.pop("bn1.weight"),
+            "37 of 38 tensors fit, 1 missing, 0 unexpected, 0 mismatched (bn1.weight missing)",
+        ),
         (
             lambda s: s.update({"bn9.weight": torch.zeros(1)}),
-            "0 missing, 1 unknown, 0 of other shape (bn9.weight unknown)",
+            "38 of 38 tensors fit, 0 missing, 1 unexpected, 0 mismatched (bn9.weight unexpected)",
         ),
         (lambda s: s.update({"bn1.bias": torch.zeros(5)}), "bn1.bias is 5 and should be 4"),
         (lambda s: s.update({"conv1.weight": torch.tensor(1.0)}), "conv1.weight is one number and should be 4x3x3x3"),
@@ -101,9 +109,9 @@ def test_fill_refuses_and_changes_nothing() -> None:
 
 
 def test_five_names_at_most() -> None:
-    with pytest.raises(WeightsError, match=r"bn9 unknown.* and 95 more\)") as caught:
+    with pytest.raises(WeightsError, match=r"bn9 unexpected.* and 95 more\)") as caught:
         fill(tiny(), copy(tiny()) | {f"bn{i}": torch.zeros(1) for i in range(9, 109)}, what="w")
-    assert caught.value.what.count("unknown") == 6
+    assert caught.value.what.count("unexpected") == 6
     assert len(str(caught.value)) < 400
 
 
@@ -240,6 +248,151 @@ def test_it_is_adapted_as_timm_adapts_it() -> None:
     for channels in (1, 2, 4, 5, 9):
         ours = weights.adapt_first({"conv1.weight": weight}, channels)[0]["conv1.weight"]
         torch.testing.assert_close(ours, theirs(channels, weight), rtol=1e-6, atol=1e-6)
+
+
+# In part, where that is allowed
+
+
+def test_what_fits_is_taken_where_that_is_allowed() -> None:
+    source, model = tiny(), tiny()
+    before = copy(model)
+    state = copy(source)
+    del state["layer1.0.conv1.weight"]
+    state |= {"bn1.bias": torch.zeros(5), "extra.weight": torch.zeros(1)}
+    found = fill(model, state, what="w", partial=True)
+    assert (found.missing, found.unexpected, found.mismatched) == (
+        ["layer1.0.conv1.weight"],
+        ["extra.weight"],
+        ["bn1.bias"],
+    )
+    assert str(found) == "36 tensors loaded, 1 missing, 1 unexpected, 1 mismatched"
+    for name, value in model.state_dict().items():
+        kept = name in ("layer1.0.conv1.weight", "bn1.bias")
+        assert torch.equal(value, before[name] if kept else source.state_dict()[name]), name
+    with pytest.raises(WeightsError, match="0 of 38 tensors fit"):
+        fill(model, {"bn1.bias": torch.zeros(5)}, what="w", partial=True)
+    counters = {name: value for name, value in copy(source).items() if "num_batches" in name}
+    with pytest.raises(WeightsError, match="6 of 38 tensors fit"):
+        fill(model, counters, what="w", partial=True)
+
+
+def test_a_transfer_in_part_says_what_was_left_out() -> None:
+    source, model = tiny(), tiny()
+    state = copy(source)
+    del state["layer1.0.conv1.weight"]
+    state |= {"bn1.bias": torch.zeros(5), "extra.weight": torch.zeros(1)}
+    names = ("a", "b", "c")
+    done = transfer(model, state, old_classes=names, new_classes=names, partial=True)
+    assert done.missing == ["bn1.bias", "layer1.0.conv1.weight"]
+    assert str(done) == (
+        "36 tensors taken; bn1.bias, layer1.0.conv1.weight begun afresh; 1 unexpected left out; "
+        "1 mismatched left out; the head keeps a, b, c"
+    )
+    assert not done.body.whole
+    assert transfer(model, copy(source), old_classes=None, new_classes=names, partial=True).body.whole
+
+
+def imported(path: Path, capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any], str]:
+    code = cli.main(["import", str(path), "--model", "resnet20", "--out", str(path.parent / "o.safetensors"), *words])
+    out, err = capfd.readouterr()
+    return code, json.loads(out) if out.startswith("{") else {"text": out}, err
+
+
+def test_import_counts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "w.pth"
+    state = create_model("resnet20", num_classes=3).state_dict()
+    torch.save(state, path)
+    code, answer, _ = imported(path, capfd)
+    assert code == 0
+    assert "resnet20 for 3 classes; 116 tensors loaded, 0 missing, 0 unexpected, 0 mismatched" in answer["text"]
+    code, answer, _ = imported(path, capfd, "--json")
+    assert {name: len(names) for name, names in answer["tensors"].items()} == {
+        "loaded": 116,
+        "missing": 0,
+        "unexpected": 0,
+        "mismatched": 0,
+    }
+    code, _, err = imported(path, capfd, "--allow-partial")
+    assert code == 2
+    assert "--allow-partial would have no effect: all 116 tensors fit" in err
+
+
+def test_import_in_part(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "w.pth"
+    state: dict[str, Tensor] = dict(create_model("resnet20", num_classes=3).state_dict())
+    del state["fc.weight"], state["fc.bias"]
+    state |= {"layer1.0.bn1.bias": torch.zeros(5), "extra.weight": torch.zeros(1)}
+    torch.save(state, path)
+    code, _, err = imported(path, capfd)
+    assert code == 4
+    assert "113 of 116 tensors fit, 2 missing, 1 unexpected, 1 mismatched" in err
+    files = []
+    for _ in range(2):
+        code, answer, err = imported(path, capfd, "--allow-partial", "--classes", "a,b,c,d", "--json")
+        assert code == 0
+        files.append((tmp_path / "o.safetensors").read_bytes())
+    assert files[0] == files[1], "what begins afresh begins alike"
+    tensors = answer["tensors"]
+    assert tensors["missing"] == ["fc.weight", "fc.bias"]
+    assert tensors["unexpected"] == ["extra.weight"]
+    assert tensors["mismatched"] == ["layer1.0.bn1.bias"]
+    assert len(tensors["loaded"]) == 113
+    card, kept = modelfile.load(tmp_path / "o.safetensors")
+    assert card.classes == ("a", "b", "c", "d")
+    assert torch.equal(kept["conv1.weight"], state["conv1.weight"])
+    assert kept["fc.weight"].shape == (4, 64)
+    assert kept["fc.weight"].abs().max() < 1
+    code, answer, err = imported(path, capfd, "--allow-partial")
+    assert "113 tensors loaded, 2 missing, 1 unexpected, 1 mismatched" in answer["text"]
+    assert "missing: fc.weight, fc.bias\nunexpected: extra.weight\nmismatched: layer1.0.bn1.bias" in err
+
+
+def test_training_from_weights_that_fit_in_part(tmp_path: Path) -> None:
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(6)))
+    path = tmp_path / "w.pth"
+    state: dict[str, Tensor] = dict(create_model("resnet20", num_classes=3).state_dict())
+    torch.save(state, path)
+    run = Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path))
+
+    def begun(**more: Any) -> list[str]:
+        return prepare(replace(run, **more), frozenset({"model", "weights", *more})).notes
+
+    assert any("114 tensors taken; fc.weight, fc.bias begun afresh" in note for note in begun())
+    with pytest.raises(UsageError, match="--allow-partial would have no effect: all 114 tensors fit"):
+        begun(allow_partial=True)
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=r"115 of 116 tensors fit, 1 missing.*layer1\.0\.conv1\.weight missing"):
+        begun()
+    assert any("layer1.0.conv1.weight, fc.weight, fc.bias begun afresh" in note for note in begun(allow_partial=True))
+    with pytest.raises(UsageError, match="--allow-partial would have no effect: there are no weights"):
+        prepare(Run(data=run.data, allow_partial=True), frozenset({"allow_partial"}))
+
+
+def test_a_run_goes_on_only_with_the_classes_that_it_began_with(tmp_path: Path) -> None:
+    """What --weights adapts, --resume does not."""
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(6)))
+    source, path = create_model("resnet20", num_classes=7), tmp_path / "start.safetensors"
+    seen = Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3, channels=3)
+    card = Card(model="resnet20", plan=source.plan, classes=tuple("abcdefg"), preprocess=seen)
+    modelfile.save(path, source.state_dict(), card)
+    run, given = Run(data=str(tmp_path / "data"), weights=str(path)), frozenset({"weights"})
+    assert any("the head keeps a, b" in note for note in prepare(run, given).notes)
+    with pytest.raises(WeightsError, match="it is for 7 classes and the network for 2"):
+        prepare(run, given, start=path)
+
+
+def test_what_is_adapted_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """By create_model in the log, which Python shows on stderr unless told otherwise."""
+    state = create_model("resnet20", num_classes=3).state_dict()
+    assert create_model("resnet20", weights=state).num_classes == 3
+    assert caplog.messages == []
+    create_model("resnet20", weights=state, num_classes=5, in_chans=1)
+    assert len(caplog.messages) == 1
+    assert "summed into 1" in caplog.text
+    assert "fc.weight, fc.bias begun afresh" in caplog.text
+    create_model("resnet20", weights=state, in_chans=1)
+    assert caplog.messages[1].startswith("the state dict: conv1.weight: the weights of 3 channels are summed into 1")
 
 
 # Networks by name

@@ -1,7 +1,7 @@
 """The network of another library that each of ours must equal, and how its tensors are called here."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ import torch
 from peers import peer
 from torch import Tensor, nn
 
+from resnetkit.dialects import to_ours
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.model import Network
@@ -99,35 +100,6 @@ def first_stride(name: str, keras: bool) -> nn.Module:
     return model
 
 
-V2 = (
-    (r"^stages\.(\d+)\.blocks", lambda found: f"layer{int(found[1]) + 1}"),
-    (r"^stem\.conv\.", "conv1."),
-    (r"^stem\.conv(\d)\.", lambda found: f"conv1.{3 * int(found[1]) - 3}."),
-    (r"^stem\.norm(\d)\.", lambda found: f"conv1.{3 * int(found[1]) - 2}."),
-    (r"\.norm(\d)\.", r".bn\1."),
-    (r"^head\.fc", "fc"),
-)
-CLIPS = (
-    (r"^stem\.0", "conv1"),
-    (r"^stem\.1", "bn1"),
-    (r"(layer.*)\.conv(\d)\.0", r"\1.conv\2"),
-    (r"(layer.*)\.conv(\d)\.1", r"\1.bn\2"),
-)
-
-
-def renamed(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Their tensors under our names."""
-    pooled = re.search(r"\d(d|t)", name)
-    v2 = name.startswith(("resnetv2", "wrn", "preact"))
-    rules: Any = (*V2, (r"downsample\.conv", f"downsample.{1 if pooled else 0}")) if v2 else CLIPS
-    found = {}
-    for key, value in state.items():
-        for pattern, ours in rules if v2 or name == "r3d_18" else ():
-            key = re.sub(pattern, ours, key)
-        found[key] = value.flatten(1) if v2 and key == "fc.weight" else value
-    return found
-
-
 @contextmanager
 def unbegun() -> Iterator[None]:
     """Networks are built without numbers in them: they would be written over at once."""
@@ -201,7 +173,7 @@ def compared(name: str) -> Compared:
         return Compared(logits, "", 0, 0, 0)
     with unbegun():
         theirs = factory().eval()
-    called = renamed(name, theirs.state_dict())
+    called = to_ours(theirs.state_dict(), [])
     if called.keys() != state.keys():
         raise ValueError(f"{name}: {called.keys() ^ state.keys()}")
     pairs = zip(theirs.state_dict().items(), called, strict=True)

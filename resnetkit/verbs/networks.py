@@ -4,11 +4,12 @@ import os
 import re
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
 from resnetkit.arguments import class_names, numbers, whole
-from resnetkit.errors import ResourceError, UsageError, plain
+from resnetkit.errors import ResourceError, UsageError, plain, some
 from resnetkit.flags import DECIMAL, Parser, value_of
 from resnetkit.recipes import RECIPES, said
 from resnetkit.run import Run, show
@@ -27,6 +28,7 @@ def import_flags(parser: Parser) -> None:
     parser.flag("std", "standard deviation of each channel, likewise", "X,X,X", many=DECIMAL)
     parser.flag("size", "side of the pictures that the network sees", "N")
     parser.flag("crop", "share of the short side that the centre crop keeps", "X")
+    parser.flag("allow-partial", "take weights that fit in part; the rest is as at the start of training")
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 
@@ -44,7 +46,7 @@ def import_weights(asked: Namespace, out: TextIO) -> int:
 
     from resnetkit import api
 
-    card, assumed = api.import_weights(
+    done = api.import_weights(
         asked.src,
         model=network,
         out=asked.out,
@@ -53,13 +55,19 @@ def import_weights(asked: Namespace, out: TextIO) -> int:
         std=std,
         size=size,
         crop=None if crop is None else crop[0],
+        allow_partial=asked.allow_partial,
     )
-    for text in assumed:
+    card, found = done.card, done.match
+    for text in done.assumed:
         print(f"assumed: {plain(text)}", file=sys.stderr)
     if asked.json:
-        say(out, {"out": plain(asked.out), "model": card.model, "classes": list(card.classes), "assumed": assumed})
+        answer = {"out": plain(asked.out), "model": card.model, "classes": list(card.classes), "assumed": done.assumed}
+        say(out, {**answer, "tensors": asdict(found)})
     else:
-        say(out, f"wrote {plain(asked.out)}: {card.model} for {len(card.classes)} classes")
+        say(out, f"wrote {plain(asked.out)}: {card.model} for {len(card.classes)} classes; {found}")
+        for name in ("missing", "unexpected", "mismatched"):
+            if names := getattr(found, name):
+                print(f"{name}: {some(names)}", file=sys.stderr)
     return 0
 
 
@@ -115,6 +123,8 @@ def describe(asked: Namespace, out: TextIO) -> int:
         name, plan, size = card.model, card.plan, size or card.preprocess.size
     else:
         plan = lay_out(find(name))
+    if isinstance(size, tuple) and len(size) != (plan.ndim or 2):
+        raise UsageError(f"--size is {show(asked.size)}", f"give one number, or {plan.ndim or 2} for {name}")
     if asked.mermaid:
         say(out, words.mermaid(plan, name).rstrip())
     else:

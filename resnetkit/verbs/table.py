@@ -1,6 +1,7 @@
 """Every verb by its name, and what other tools call them."""
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.exporting import EXPORT, export, export_flags
 from resnetkit.verbs.networks import (
     IMPORT,
     describe,
@@ -30,6 +31,7 @@ VERBS = {
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
     ),
     "import": Verb(IMPORT, "make a model file of foreign weights", import_flags, import_weights),
+    "export": Verb(EXPORT, "take a model to another library", export_flags, export),
     "recipes": Verb("[--json]", "list ways to train that have a name", recipes_flags, list_recipes),
     "models": Verb("[PATTERN] [--json]", "list the networks that have a name", models_flags, models),
     "describe": Verb(

@@ -1,0 +1,192 @@
+"""Names of other libraries: every tensor finds its place by name, there and back."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+import torch
+from peers import peer
+from torch import Tensor, nn
+
+from resnetkit import zoo
+from resnetkit.dialects import TIMM_V2, TIMM_V2_DEEP, TRANSFORMERS, VIDEO, Dialect, recognise, to_ours, to_theirs
+from resnetkit.errors import WeightsError
+from resnetkit.layout import lay_out
+from resnetkit.walk import shapes
+from resnetkit.weights import check, create_model
+
+Shape = tuple[int, ...]
+
+
+def numbered(wanted: dict[str, Shape]) -> dict[str, Tensor]:
+    """A tensor of each name and shape that holds its own number, and takes no memory."""
+    return {name: torch.tensor(float(i)).expand(shape) for i, (name, shape) in enumerate(wanted.items())}
+
+
+def outline(network: nn.Module) -> dict[str, Shape]:
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+
+
+def peers_own(library: str, name: str) -> dict[str, Shape]:
+    make = peer("timm").create_model if library == "timm" else peer("torchvision.models").get_model
+    with torch.device("meta"):
+        return outline(make(name))
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    alike = one.keys() == other.keys() and all(one[name].shape == other[name].shape for name in one)
+    return alike and all(one[name].flatten()[0] == other[name].flatten()[0] for name in one)
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "dialect", "pairs"),
+    [
+        (
+            "timm",
+            "resnetv2_50",
+            TIMM_V2,
+            {
+                "stem.conv.weight": "conv1.weight",
+                "stages.0.blocks.0.norm1.running_var": "layer1.0.bn1.running_var",
+                "stages.3.blocks.2.conv3.weight": "layer4.2.conv3.weight",
+                "stages.2.blocks.0.downsample.conv.weight": "layer3.0.downsample.0.weight",
+                "norm.bias": "norm.bias",
+                "head.fc.weight": "fc.weight",
+                "head.fc.bias": "fc.bias",
+            },
+        ),
+        (
+            "timm",
+            "resnetv2_50d",
+            TIMM_V2_DEEP,
+            {
+                "stem.conv1.weight": "conv1.0.weight",
+                "stem.norm1.weight": "conv1.1.weight",
+                "stem.conv2.weight": "conv1.3.weight",
+                "stem.norm2.running_mean": "conv1.4.running_mean",
+                "stem.conv3.weight": "conv1.6.weight",
+                "stages.1.blocks.0.downsample.conv.weight": "layer2.0.downsample.1.weight",
+                "norm.num_batches_tracked": "norm.num_batches_tracked",
+            },
+        ),
+        (
+            "torchvision",
+            "r3d_18",
+            VIDEO,
+            {
+                "stem.0.weight": "conv1.weight",
+                "stem.1.running_mean": "bn1.running_mean",
+                "layer1.0.conv1.0.weight": "layer1.0.conv1.weight",
+                "layer1.0.conv1.1.weight": "layer1.0.bn1.weight",
+                "layer4.1.conv2.1.bias": "layer4.1.bn2.bias",
+                "layer2.0.downsample.0.weight": "layer2.0.downsample.0.weight",
+                "fc.bias": "fc.bias",
+            },
+        ),
+    ],
+)
+def test_real_networks_come_and_go(library: str, name: str, dialect: Dialect, pairs: dict[str, str]) -> None:
+    theirs = numbered(peers_own(library, name))
+    assert recognise(theirs) is dialect
+    notes: list[str] = []
+    ours = to_ours(theirs, notes)
+    assert len(ours) == len(theirs)
+    for there, here in pairs.items():
+        assert ours[here].flatten()[0] == theirs[there].flatten()[0], there
+    assert all(part.startswith(("conv1", "bn1", "layer", "norm", "fc")) for part in ours)
+    assert ours["fc.weight"].ndim == 2
+    assert len(notes) == 1
+    assert f"the names are those of {dialect.name}: 'stem." in notes[0]
+    assert recognise(ours) is None
+    assert same(to_theirs(ours, dialect), theirs)
+
+
+def test_order_says_nothing() -> None:
+    theirs = numbered(peers_own("timm", "resnetv2_50"))
+    names = list(theirs)
+    random.Random(0).shuffle(names)
+    assert same(to_ours({name: theirs[name] for name in names}, []), to_ours(theirs, []))
+
+
+def transformers_own(name: str) -> Iterator[tuple[str, Shape]]:
+    """The tensors of ResNetForImageClassification, as its modules nest (modeling_resnet.py of transformers)."""
+
+    def layer(place: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
+        yield f"{place}.convolution.weight", weight
+        yield from ((f"{place}.normalization.{part}", weight[:1]) for part in "weight bias running_mean".split())
+        yield from (
+            (f"{place}.normalization.running_var", weight[:1]),
+            (f"{place}.normalization.num_batches_tracked", ()),
+        )
+
+    deep = name == "resnet50"
+    yield from layer("resnet.embedder.embedder", (64, 3, 7, 7))
+    c = 64
+    for s, depth in enumerate((3, 4, 6, 3) if deep else (2, 2, 2, 2)):
+        width = 64 * 2**s
+        for b in range(depth):
+            place = f"resnet.encoder.stages.{s}.layers.{b}"
+            out = 4 * width if deep else width
+            if c != out:
+                yield from layer(f"{place}.shortcut", (out, c, 1, 1))
+            kernels = [(width, c, 1, 1), (width, width, 3, 3), (out, width, 1, 1)]
+            for i, weight in enumerate(kernels if deep else [(width, c, 3, 3), (width, width, 3, 3)]):
+                yield from layer(f"{place}.layer.{i}", weight)
+            c = out
+    yield "classifier.1.weight", (1000, c)
+    yield "classifier.1.bias", (1000,)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_transformers(name: str) -> None:
+    theirs = numbered(dict(transformers_own(name)))
+    assert recognise(theirs) is TRANSFORMERS
+    ours = to_ours(theirs, [])
+    assert check(lay_out(zoo.find(name)), ours, "w").whole
+    assert same(to_theirs(ours, TRANSFORMERS), theirs)
+    last = "layer4.1.bn2.weight" if name == "resnet18" else "layer4.2.bn3.weight"
+    there = f"resnet.encoder.stages.3.layers.{last[7]}.layer.{int(last[11]) - 1}.normalization.weight"
+    assert ours[last].flatten()[0] == theirs[there].flatten()[0]
+    body = {name.removeprefix("resnet."): value for name, value in theirs.items() if "classifier" not in name}
+    assert to_ours(body, []).keys() == ours.keys() - {"fc.weight", "fc.bias"}
+
+
+def kuangliu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.replace("fc.", "linear.").replace("downsample", "shortcut"): value for name, value in state.items()}
+
+
+def test_a_state_dict_of_others_is_taken_as_it_is() -> None:
+    source = create_model("resnet20", num_classes=3)
+    model = create_model("resnet20", weights=kuangliu(source.state_dict()))
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_our_own_names_are_left_alone(name: str) -> None:
+    wanted = shapes(lay_out(zoo.find(name)))
+    notes: list[str] = []
+    assert recognise(wanted) is None
+    assert list(to_ours(numbered(wanted), notes)) == list(wanted)
+    assert notes == []
+    if "cifar" in name:
+        assert list(to_ours(kuangliu(numbered(wanted)), notes)) == list(wanted)
+        assert len(notes) == 1
+
+
+def test_two_tensors_for_one_name() -> None:
+    for there, here in (("linear.weight", "fc.weight"), ("stem.conv.weight", "conv1.weight")):
+        with pytest.raises(WeightsError, match="two tensors for one name"):
+            to_ours({there: torch.zeros(1), here: torch.zeros(1)}, [])
+
+
+def test_numbers_are_numbers() -> None:
+    """Odd spellings are no numbers of ours: they stay, and no network takes them."""
+    odd = ["stages.01.blocks.0.conv1.weight", "stages.-1.blocks.0.conv1.weight", "stages.٣.blocks.0.conv1.weight"]
+    odd += ["stages.0.blocks.0.conv1", "stages.999999.blocks.0.conv1.weight", "xstem.conv.weight"]
+    state = {name: torch.zeros(1) for name in odd}
+    assert list(to_ours({**state, "stem.conv.weight": torch.zeros(1)}, [])) == [*odd, "conv1.weight"]
+
+
+def test_a_head_that_is_no_square_stays() -> None:
+    state = {"stem.conv.weight": torch.zeros(1), "head.fc.weight": torch.zeros(4, 3, 2, 2)}
+    assert to_ours(state, [])["fc.weight"].shape == (4, 3, 2, 2)

@@ -1,0 +1,97 @@
+"""Networks without their heads, for those who need maps: timm's features_only, and maps by name."""
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from resnetkit.errors import UsageError, nearest
+from resnetkit.model import ResNet
+from resnetkit.pyramid import FeatureInfo, take
+from resnetkit.recompute import walk
+from resnetkit.spec import Spec
+
+STRIDES = (8, 16, 32)
+HEADLESS = ("num_classes", "classifier")  # of a network's cfg: what its backbone does not have
+
+
+class Backbone(nn.Module):
+    """Images (n, channels, height, width) in, the maps of ``out_indices`` out, in their order.
+
+    Its parameters have the names that they have in the network, of which it keeps what those maps need.
+    ``feature_info`` says channels, reductions and module names, as in timm.
+    """
+
+    def __init__(self, model: ResNet, out_indices: Sequence[int] | int | None = None) -> None:
+        """Take the modules of ``model``, not copies. UsageError for a map that is not there."""
+        super().__init__()
+        levels = model.feature_info
+        taken = take(len(levels), out_indices)
+        self.feature_info = FeatureInfo(levels, taken)
+        self.out_indices = tuple(taken)
+        self.grad_checkpointing = model.grad_checkpointing
+        self.pretrained_cfg = {key: value for key, value in model.pretrained_cfg.items() if key not in HEADLESS}
+        last = levels[max(taken)]["module"]
+        for name, step in model.steps():
+            self.add_module(name, step)
+            if name == last:
+                break
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        wanted = self.feature_info.module_name()
+        found = {}
+        for name, step in self.named_children():
+            x = walk(name, step, x, self.grad_checkpointing)
+            if name in wanted:
+                found[name] = x
+        return [found[name] for name in wanted]
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether training computes the inner maps of blocks again instead of keeping them; gradients are the same."""
+        self.grad_checkpointing = enable
+
+    @property
+    def default_cfg(self) -> dict[str, Any]:
+        return self.pretrained_cfg
+
+
+def with_output_stride(spec: Spec, output_stride: int) -> Spec:
+    """The same network whose last map is not coarser than this: strides become dilation (as in DeepLab)."""
+    if output_stride not in STRIDES:
+        raise UsageError(f"output_stride cannot be {output_stride!r}", f"use {', '.join(map(str, STRIDES))}")
+    if output_stride == max(STRIDES):
+        return spec
+    if "output_stride" not in {field.name for field in fields(Spec)}:
+        raise UsageError(f"an output stride of {output_stride} cannot be had yet", "leave output_stride out")
+    change: dict[str, Any] = {"output_stride": output_stride}
+    return replace(spec, **change)
+
+
+def features(model: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """What the modules called ``names`` answer while ``x`` goes through ``model``, in this order.
+
+    Each is a copy, since a ReLU in place may follow, and gradients flow through it. Raises UsageError for a module that
+    is not there, or that does not run exactly once, as the ReLU that a block uses again and again.
+    """
+    modules, seen = dict(model.named_modules()), {name: list[Tensor]() for name in names}
+    for name in names:
+        if name not in modules:
+            raise UsageError(
+                f"there is no module {name!r}{nearest(name, modules)}", "choose a name of model.named_modules()"
+            )
+    hooks = [modules[name].register_forward_hook(partial(keep, seen[name])) for name in seen]
+    try:
+        model(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, answers in seen.items():
+        if len(answers) != 1:
+            raise UsageError(f"{name} runs {len(answers)} times in one pass", "name the module before it, or its block")
+    return {name: answer for name, (answer,) in seen.items()}
+
+
+def keep(answers: list[Tensor], _module: nn.Module, _inputs: object, answer: Tensor) -> None:
+    answers.append(answer.clone())

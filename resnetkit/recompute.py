@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -24,20 +24,23 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     do without recomputing; torch's checkpoint by itself moves them on both.
     """
 
+    if torch.compiler.is_compiling():  # whose graph writes into a buffer once, however often it computes
+        return checkpoint(block, x, use_reentrant=False)
+
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), settled(block)
+        return nullcontext(), buffers_as_they_are(block)
 
     return checkpoint(block, x, use_reentrant=False, context_fn=contexts)
 
 
 @contextmanager
-def settled(module: nn.Module) -> Iterator[None]:
-    """Norms keep their running statistics as they are."""
-    moving = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
-    for norm in moving:
-        norm.track_running_stats = False
+def buffers_as_they_are(block: nn.Module) -> Iterator[None]:
+    """Whatever is written into buffers goes into copies, which are then dropped."""
+    own = [(module, name, buffer) for module in block.modules() for name, buffer in module.named_buffers(recurse=False)]
+    for module, name, buffer in own:
+        setattr(module, name, buffer.clone())
     try:
         yield
     finally:
-        for norm in moving:
-            norm.track_running_stats = True
+        for module, name, buffer in own:
+            setattr(module, name, buffer)

@@ -348,3 +348,40 @@ def test_a_network_of_vectors_has_levels_too() -> None:
     net = Backbone(ResNet(lay_out(POINTS)), (1, 2)).eval()
     assert [tuple(x.shape) for x in net(torch.zeros(5, 7))] == [(5, 32), (5, 68)]
     assert net.default_cfg["pool_size"] == ()
+
+
+# Those who look inside
+
+
+def test_grad_cam_takes_our_networks() -> None:
+    """Its heat is that of its paper (Selvaraju et al. 2017, arXiv:1610.02391, equation 2), written down again."""
+    theirs = peer("pytorch_grad_cam")
+    targets = peer("pytorch_grad_cam.utils.model_targets")
+    model = build("resnet18", classes=3).eval()
+    shake(model)
+    model.get_parameter("fc.weight").data.abs_()  # heat below zero is cut off, and all of it would be no test
+    x = images(1, 3, 65, 97).float()
+    with theirs.GradCAM(model=model, target_layers=[model.get_submodule("layer4")[-1]]) as cam:  # type: ignore[index]
+        heat = cam(input_tensor=x, targets=[targets.ClassifierOutputTarget(2)])
+    weights = model.get_parameter("fc.weight")[2]  # the head is linear behind a mean: its gradient is its weight
+    wanted = (weights[:, None, None] * features(model, x, ["layer4"])["layer4"]).sum(1, keepdim=True)
+    wanted = torch.nn.functional.interpolate(wanted - wanted.amin(), (65, 97), mode="bilinear")[0].detach()
+    assert (torch.from_numpy(heat) - wanted / wanted.max()).abs().max() < 1e-3
+
+
+def test_captum_takes_our_networks() -> None:
+    """Integrated gradients add up to the change of the logit; a layer's Grad-CAM is that of the layer's name."""
+    theirs = peer("captum.attr")
+    model = build("resnet20", classes=3).double().eval()
+    shake(model)
+    x = images(2, 3, 32, 32)
+    target = torch.tensor([0, 2])
+    heat = theirs.IntegratedGradients(model).attribute(x, torch.zeros_like(x), target, n_steps=100)
+    change = (model(x) - model(torch.zeros_like(x)))[[0, 1], target]
+    assert torch.allclose(heat.sum((1, 2, 3)), change, rtol=0.05, atol=0.05)
+    cam = theirs.LayerGradCam(model, model.get_submodule("layer3")).attribute(x, target)
+    last = features(model, x, ["layer3"])["layer3"]
+    wanted = (model.get_parameter("fc.weight")[target][:, :, None, None] * last).sum(1, keepdim=True) / last[
+        0, 0
+    ].numel()
+    assert_near(cam, wanted)

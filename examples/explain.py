@@ -24,7 +24,7 @@ from torch.nn.functional import cross_entropy, max_pool2d
 from resnetkit import ResNet, lay_out
 from resnetkit.plan import with_io
 
-STEPS = 200
+STEPS = 150
 
 
 def pictures(count: int, seed: int, test: bool) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, interpolate
 from resnetkit import Backbone, ResNet, Spec, lay_out
 
 SIDE, DIGITS, CLASSES = 48, 3, 5  # pixels of a scene, digits in it, and classes: the ground and the digits 0 to 3
-STEPS, BATCH, LR, SEED = 300, 16, 0.1, 0
+STEPS, BATCH, LR, SEED = 200, 16, 0.1, 0
 
 # Maps of 24, 24, 12 and 6 pixels: a network for small pictures, where resnet18 would leave one of 2.
 SPEC = Spec(block="basic", depths=(1, 1, 1), widths=(16, 32, 64), pool=False, channels=1, size=SIDE)

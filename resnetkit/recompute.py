@@ -23,7 +23,6 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     A block that runs twice shows its norms each batch twice. Running statistics move on the first run alone, as they
     do without recomputing; torch's checkpoint by itself moves them on both.
     """
-
     if torch.compiler.is_compiling():  # whose graph writes into a buffer once, however often it computes
         return checkpoint(block, x, use_reentrant=False)
 

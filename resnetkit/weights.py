@@ -254,7 +254,7 @@ def create_model(
     UsageError for a name, a number or an argument that cannot be meant, WeightsError for weights that do not fit.
     """
     plan = lay_out(with_output_stride(zoo.find(name), output_stride))
-    if plan.reduction > output_stride or (output_stride < 32 and plan.reduction < output_stride):
+    if output_stride < 32 and plan.reduction != output_stride:
         raise UsageError(f"the last map of {name} has a stride of {plan.reduction}", "leave output_stride out")
     if pretrained:
         raise WeightsError(f"there are no published weights for {name} yet", "name a file: weights='FILE'")

@@ -203,7 +203,7 @@ def test_the_cfg_is_true(tmp_path: Path) -> None:
         "classifier": "fc",
     }
     torch.save(create_model("resnet20").state_dict(), tmp_path / "a.pth")
-    values = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
+    values: dict[str, Any] = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
     api.import_weights(tmp_path / "a.pth", "resnet20", tmp_path / "a.safetensors", size=40, crop=1.0, **values)
     net = create_model("resnet20", weights=tmp_path / "a.safetensors", features_only=True)
     cfg = net.default_cfg
@@ -291,7 +291,7 @@ def test_recomputing_keeps_fewer_maps() -> None:
         gc.collect()
         kept.append(sum(one() is not None for one in alive))
         sum(x.sum() for x in maps).backward()
-        assert net.get_parameter("conv1.weight").grad.any()
+        assert net.get_parameter("conv1.weight").grad is not None
     assert kept == [20, 1], "the stem's convolution is always kept"
 
 
@@ -314,6 +314,16 @@ def test_torch_compile(name: str) -> None:
     torch.compiler.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     assert_near(compiled(images(2, 3, 33, 50)), model(images(2, 3, 33, 50)))
+
+
+def test_backbones_are_graphs_too() -> None:
+    net = Backbone(ResNet(TINY), (0, 2)).double().eval()
+    shake(net)
+    x = images(2, 3, 33, 50)
+    assert_same_maps(torch.export.export(net, (x,)).module()(x), net(x))
+    torch.compiler.reset()
+    assert_same_maps(torch.compile(net, backend="eager", fullgraph=True)(x), net(x))
+    assert_same_maps(torch.fx.symbolic_trace(net)(x), net(x))
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, interpolate
 from resnetkit import Backbone, ResNet, Spec, lay_out
 
 SIDE, DIGITS, CLASSES = 48, 3, 5  # pixels of a scene, digits in it, and classes: the ground and the digits 0 to 3
-STEPS, BATCH, LR, SEED = 200, 16, 0.1, 0
+STEPS, BATCH, LR, SEED = 150, 8, 0.05, 0
 
 # Maps of 24, 24, 12 and 6 pixels: a network for small pictures, where resnet18 would leave one of 2.
 SPEC = Spec(block="basic", depths=(1, 1, 1), widths=(16, 32, 64), pool=False, channels=1, size=SIDE)
@@ -87,7 +87,7 @@ def train(model: nn.Module, seed: int, steps: int = STEPS) -> None:
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % 100 == 99:
+        if step % 50 == 49:
             print(f"step {step + 1:3d}  loss {loss.item():.4f}", flush=True)
 
 
@@ -102,7 +102,7 @@ def scores(truth: Tensor, answer: Tensor) -> tuple[float, float]:
 @torch.no_grad()
 def judge(model: nn.Module) -> tuple[float, float]:
     model.eval()
-    images, masks = scenes(200, seed=1000, test=True)
+    images, masks = scenes(100, seed=1000, test=True)
     return scores(masks, torch.cat([model(some).argmax(1) for some in images.split(50)]))
 
 

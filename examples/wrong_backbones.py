@@ -44,14 +44,14 @@ def trained(kind: type[nn.Module], seed: int, levels: tuple[int, ...] = ()) -> n
 def judge_in_training(model: nn.Module) -> tuple[float, float]:
     """Norms take their mean and variance from one picture at a time, as it comes to a server."""
     model.train()
-    images, masks = scenes(200, seed=1000, test=True)
+    images, masks = scenes(100, seed=1000, test=True)
     return scores(masks, torch.cat([model(one[None]).argmax(1) for one in images]))
 
 
 def looks(seed: int) -> dict[str, float]:
     torch.manual_seed(seed)
     model = ResNet(with_io(lay_out(SPEC), classes=segment.CLASSES - 1)).eval()
-    images, labels, boxes = explain.pictures(40, seed=1000, test=True)
+    images, labels, boxes = explain.pictures(20, seed=1000, test=True)
     found = {}
 
     def cam(name: str, stage: str) -> None:
@@ -73,7 +73,7 @@ def looks(seed: int) -> dict[str, float]:
 
 def main() -> None:
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
-    _, masks = scenes(200, seed=1000, test=True)
+    _, masks = scenes(100, seed=1000, test=True)
     for seed in SEEDS:
         right = trained(segment.Segmenter, seed)
         rows["segment: right"].append(judge(right))
@@ -84,6 +84,7 @@ def main() -> None:
         rows["fpn: coarse to fine"].append(judge(trained(CoarseToFine, seed)))
         for name, value in looks(seed).items():
             rows[f"explain: {name}"].append((value,))
+        print(f"seed {seed}", {name: values[-1] for name, values in rows.items()}, flush=True)
     for name, values in rows.items():
         print(f"{name:38}", *(f"{min(column):.3f} to {max(column):.3f}  " for column in zip(*values, strict=True)))
     try:

@@ -133,8 +133,7 @@ class ResNet(nn.Module):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The mean of a map, and with it the logits unless ``pre_logits``."""
-        x = self.avgpool(x)
-        x = torch.flatten(x, 1) if self.pools else x
+        x = torch.flatten(self.avgpool(x), 1) if self.pools else x
         return x if pre_logits else self.fc(x)
 
     @overload
@@ -156,7 +155,6 @@ class ResNet(nn.Module):
             raise UsageError(f"a head of {num_classes} classes needs a pool", "give global_pool='avg'")
         self.plan = with_io(self.plan, classes=num_classes)
         self.pools = pools
-        self.avgpool = nn.AdaptiveAvgPool2d((1, 1)) if pools and self.plan.ndim else nn.Identity()
         like = self.conv1.weight
         head = nn.Linear(self.num_features, num_classes, device=like.device, dtype=like.dtype) if num_classes else None
         self.fc = (head or nn.Identity()).train(self.training)
@@ -219,7 +217,7 @@ class ResNet(nn.Module):
             x = walk(name, step, x, self.grad_checkpointing)
             if name in wanted and name not in found:
                 found[name] = x
-            if stop_early and name == last != names[-1]:
+            if stop_early and name == last and last != names[-1]:
                 break
         if norm and names[-1] in found:
             found[names[-1]] = x
@@ -273,8 +271,8 @@ class ResNet(nn.Module):
 
     def __prepare_scriptable__(self) -> nn.Module:
         """The same modules in a row for torch.jit.script, which knows no loop over names."""
-        flatten = nn.Flatten() if self.pools else nn.Identity()
-        steps = [*self.steps(), ("avgpool", self.avgpool), ("flatten", flatten), ("fc", self.fc)]
+        pool = [("avgpool", self.avgpool), ("flatten", nn.Flatten())] if self.pools else []
+        steps = [*self.steps(), *pool, ("fc", self.fc)]
         row, names = nn.Sequential(), [name for name, _ in steps]
         for i, (name, step) in enumerate(steps):
             row.add_module(f"{name}_{i}" if name in names[:i] else name, step)

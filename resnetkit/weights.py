@@ -284,7 +284,7 @@ def create_model(
         raise UsageError(f"num_classes or in_chans cannot be meant: {error}", "use whole numbers above 0") from error
     model = ResNet(plan)
     initialize(model, seed=None, zero_last=zero_init_last)
-    if isinstance(weights, str | Path):
+    if isinstance(weights, str | Path) and model.in_chans == channels:
         model.seen = seen_by(weights)
     if weights is None:
         pass

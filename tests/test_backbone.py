@@ -179,6 +179,9 @@ def test_the_head_goes_and_comes_back() -> None:
     model.reset_classifier(2, "avg")
     assert model(x).shape == (1, 2)
     assert model.get_classifier(name_only=True) == "fc"
+    pool = model.avgpool = nn.AdaptiveMaxPool2d(1)
+    model.reset_classifier(3)
+    assert model.avgpool is pool, "a pool of the user's own stays"
     assert create_model("resnet20", num_classes=0, global_pool="")(x).shape == (1, 64, 8, 8)
 
 
@@ -206,6 +209,7 @@ def test_the_cfg_is_true(tmp_path: Path) -> None:
     values: dict[str, Any] = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
     api.import_weights(tmp_path / "a.pth", "resnet20", tmp_path / "a.safetensors", size=40, crop=1.0, **values)
     net = create_model("resnet20", weights=tmp_path / "a.safetensors", features_only=True)
+    assert create_model("resnet20", weights=tmp_path / "a.safetensors", in_chans=4).pretrained_cfg["input_size"][0] == 4
     cfg = net.default_cfg
     assert {key: cfg[key] for key in values} == values
     assert (cfg["input_size"], cfg["pool_size"], cfg["crop_pct"]) == ((3, 40, 40), (10, 10), 1.0)
@@ -352,6 +356,8 @@ def test_torch_script(name: str) -> None:
     script = torch.jit.script(model)
     assert list(script.state_dict()) == list(model.state_dict())
     assert_near(script(images(1, 3, 33, 50)), model(images(1, 3, 33, 50)))
+    model.reset_classifier(0, "")
+    assert_near(torch.jit.script(model)(images(1, 3, 33, 50)), model(images(1, 3, 33, 50)))
 
 
 def test_a_network_of_vectors_has_levels_too() -> None:

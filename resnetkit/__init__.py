@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from resnetkit.api import load as load
     from resnetkit.api import train as train
+    from resnetkit.backbone import Backbone as Backbone
+    from resnetkit.backbone import features as features
     from resnetkit.clips import watch as watch
     from resnetkit.errors import DataError as DataError
     from resnetkit.errors import DivergedError as DivergedError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 HOMES = {
+    "Backbone": "backbone",
     "BasicBlock": "model",
     "Bottleneck": "model",
     "DataError": "errors",
@@ -42,6 +45,7 @@ HOMES = {
     "UsageError": "errors",
     "WeightsError": "errors",
     "create_model": "weights",
+    "features": "backbone",
     "lay_out": "layout",
     "list_models": "weights",
     "load": "api",

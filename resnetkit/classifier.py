@@ -27,8 +27,8 @@ from resnetkit.engine.evaluate import answer, at_once, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.mobilenets import build
-from resnetkit.model import Network
 from resnetkit.modelfile import Card
+from resnetkit.network import Network
 from resnetkit.targets import Exported, export
 from resnetkit.tasks import TaskName
 from resnetkit.weights import check, fill

@@ -29,8 +29,8 @@ from resnetkit.errors import DataError, plain, some
 from resnetkit.init import initialize
 from resnetkit.metrics import Scale
 from resnetkit.mobilenets import build
-from resnetkit.model import Network
 from resnetkit.modelfile import Card
+from resnetkit.network import Network
 from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import UNTUNED, Run

@@ -46,16 +46,26 @@ class PadShortcut(nn.Module):
 
     def __init__(self, stride: Sides, pad: tuple[int, int]) -> None:
         super().__init__()
-        self.stride, self.pad = stride, pad
+        self.stride, self.pad = each(stride, 2), pad
 
     def forward(self, x: Tensor) -> Tensor:
-        for axis, stride in enumerate(each(self.stride, x.ndim - 2), start=2):
-            if stride > 1:
-                x = x[(slice(None),) * axis + (slice(None, None, stride),)]
-        return F.pad(x, (0, 0) * (x.ndim - 2) + self.pad)
+        before, after = self.pad
+        down, along = self.stride
+        return F.pad(x[:, :, ::down, ::along], (0, 0, 0, 0, before, after))
 
     def extra_repr(self) -> str:
-        return f"stride={self.stride}, pad={self.pad}"
+        return f"stride={same(self.stride)}, pad={self.pad}"
+
+
+class ZeroChannels(nn.Module):
+    """Channels of zeros before and after those of series or clips."""
+
+    def __init__(self, pad: tuple[int, int], ndim: int) -> None:
+        super().__init__()
+        self.pad = (0, 0) * ndim + pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.pad)
 
 
 class Blur(nn.Module):
@@ -170,7 +180,12 @@ def bridge(shortcut: plans.Shortcut, ndim: int) -> nn.Module | None:
         return nn.Sequential(*steps)
     if shortcut.kind != "pad":
         return None
-    return PadShortcut(shortcut.stride, shortcut.pad) if ndim else nn.ZeroPad1d(shortcut.pad)
+    if ndim == 2:
+        return PadShortcut(shortcut.stride, shortcut.pad)
+    if ndim == 0:
+        return nn.ZeroPad1d(shortcut.pad)
+    # The largest of a window of one point is every stride-th point.
+    return nn.Sequential(LARGEST[ndim](1, shortcut.stride), ZeroChannels(shortcut.pad, ndim))
 
 
 def stem(layers: tuple[plans.Layer, ...], ndim: int) -> nn.Module:

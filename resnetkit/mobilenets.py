@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from resnetkit import plan as plans
 from resnetkit.init import initialize
 from resnetkit.layers import activation, convolution, norm, pooling, whole_map
-from resnetkit.model import Network, ResNet
+from resnetkit.model import ResNet
+from resnetkit.network import Network
 from resnetkit.plan import Plan
 
 
@@ -50,6 +51,9 @@ class InvertedBlock(nn.Module):
 class MobileNetV2(Network):
     """Images (n, channels, height, width) in, logits (n, classes) out."""
 
+    before = ("conv_stem", "bn1", "act1")
+    behind = ("conv_head", "bn2", "act2")
+
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
@@ -62,10 +66,6 @@ class MobileNetV2(Network):
         self.avgpool = whole_map(2)
         self.classifier = self.begin_head()
         initialize(self, seed=None, zero_last=False)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        x = self.act1(self.bn1(self.conv_stem(x)))
-        return self.act2(self.bn2(self.conv_head(self.through_stages(x))))
 
 
 class ShuffleBlock(nn.Module):
@@ -87,6 +87,9 @@ class ShuffleBlock(nn.Module):
 class ShuffleNetV2(Network):
     """Images (n, channels, height, width) in, logits (n, classes) out."""
 
+    before = ("conv1", "maxpool")
+    behind = ("conv5",)
+
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
@@ -99,9 +102,6 @@ class ShuffleNetV2(Network):
         self.avgpool = whole_map(2)
         self.fc = self.begin_head()
         initialize(self, seed=None, zero_last=False)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        return self.conv5(self.through_stages(self.maxpool(self.conv1(x))))
 
 
 def inverted(block: plans.Block) -> nn.Module:

@@ -6,74 +6,18 @@ He et al. 2015, "Deep residual learning for image recognition" (arXiv:1512.03385
 from collections.abc import Sequence
 from typing import overload
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from resnetkit.blocks import BLOCKS, AnyBlock, BasicBlock, Bottleneck, PlainBlock
 from resnetkit.errors import UsageError
 from resnetkit.init import initialize
 from resnetkit.layers import activation, norm, norm_of, pooling, stem, whole_map
 from resnetkit.layout import lay_out
-from resnetkit.plan import Plan, with_io
+from resnetkit.network import Network
+from resnetkit.plan import Plan
 from resnetkit.spec import Spec
-from resnetkit.walk import HEAD, first_name, stage_name
 
-__all__ = ["BasicBlock", "Bottleneck", "Network", "PlainBlock", "ResNet"]
-
-
-class Network(nn.Module):
-    """What every network here is to those who use it: features, then a head. Its parts are its own."""
-
-    plan: Plan
-    avgpool: nn.Module
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images (n, channels, height, width), or what has other sides, to logits (n, classes)."""
-        return self.forward_head(self.forward_features(x))
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """The last map: (n, num_features, height / reduction, width / reduction); (n, num_features) of vectors."""
-        raise NotImplementedError
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The mean of a map, and with it the logits unless ``pre_logits``."""
-        x = torch.flatten(self.avgpool(x), 1)
-        return x if pre_logits else self.get_classifier()(x)
-
-    def through_stages(self, x: Tensor) -> Tensor:
-        for s in range(len(self.plan.stages)):
-            x = self.get_submodule(stage_name(self.plan.family, s))(x)
-        return x
-
-    def begin_head(self) -> nn.Module:
-        """A head for as many classes as the plan has, with weights as torch begins them."""
-        return nn.Linear(self.plan.features, self.plan.classes) if self.plan.classes else nn.Identity()
-
-    def get_classifier(self) -> nn.Module:
-        return self.get_submodule(HEAD[self.plan.family])
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """A new head, begun afresh, where the network is; 0 leaves the pooled features."""
-        self.plan = with_io(self.plan, classes=num_classes)
-        like = self.get_parameter(f"{first_name(self.plan)}.weight")
-        head = self.begin_head().to(like.device, like.dtype).train(self.training)
-        setattr(self, HEAD[self.plan.family], head)
-
-    @property
-    def num_features(self) -> int:
-        return self.plan.features
-
-    @property
-    def num_classes(self) -> int:
-        return self.plan.classes
-
-    @property
-    def in_chans(self) -> int:
-        return self.plan.channels
-
-    @property
-    def global_pool(self) -> nn.Module:
-        return self.avgpool
+__all__ = ["BasicBlock", "Bottleneck", "PlainBlock", "ResNet"]
 
 
 class ResNet(Network):
@@ -81,6 +25,9 @@ class ResNet(Network):
 
     Where the plan's ndim is 0, vectors (n, channels) go in; where it is 1 or 3, series and clips.
     """
+
+    before = ("conv1", "bn1", "relu", "maxpool")
+    behind = ("norm", "act")
 
     @overload
     def __init__(self, block: Plan, *, zero_init_residual: bool = False) -> None: ...
@@ -109,11 +56,6 @@ class ResNet(Network):
         self.avgpool = whole_map(plan.ndim)
         self.fc = self.begin_head()
         initialize(self, seed=None, zero_last=zero_init_residual)
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """The last map: (n, num_features, height / reduction, width / reduction); (n, num_features) of vectors."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        return self.act(self.norm(self.through_stages(x)))
 
     @property
     def act1(self) -> nn.Module:

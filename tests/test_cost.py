@@ -15,7 +15,8 @@ from resnetkit.errors import UsageError
 from resnetkit.layers import Blur, PadShortcut
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
-from resnetkit.model import Network, ResNet
+from resnetkit.model import ResNet
+from resnetkit.network import Network
 from resnetkit.plan import Block, Layer, Plan, Shortcut
 from resnetkit.spec import Spec
 from resnetkit.walk import HEAD, rows

@@ -17,8 +17,8 @@ ROOT = Path(resnetkit.__file__).parent
 # The reading order. A new file is a new name here.
 ROOMS = """
     errors files dice tasks spans
-    documents spec sound plan mobile layout zoo specfile planfile walk cost describe aliases run runfile recipes
-    layers attention init blocks model mobilenets smoothing
+    documents spec sound plan mobile layout zoo specfile planfile walk pyramid cost describe aliases run runfile recipes
+    layers attention init blocks recompute network model mobilenets backbone smoothing
     data.headers data.decode data.containers data.video data.preprocess data.parts data.labels
     data.regular data.tar data.archives data.download data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits
@@ -68,7 +68,7 @@ LATE = {
     },  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files tasks spans documents spec sound plan mobile layout zoo specfile planfile walk".split()
+PURE = "errors files tasks spans documents spec sound plan mobile layout zoo specfile planfile walk pyramid".split()
 PURE += "cost describe aliases run runfile recipes flags arguments cli".split()
 PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [

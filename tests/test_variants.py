@@ -20,7 +20,7 @@ from resnetkit.layers import FrozenNorm
 from resnetkit.layout import lay_out
 from resnetkit.mobile import Mobile
 from resnetkit.mobilenets import build
-from resnetkit.model import Network
+from resnetkit.network import Network
 from resnetkit.spec import Spec
 from resnetkit.specfile import find
 from resnetkit.zoo import ZOO

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from resnetkit.dialects import to_ours
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
-from resnetkit.model import Network
+from resnetkit.network import Network
 from resnetkit.zoo import find
 
 Build = Callable[[], nn.Module]

@@ -1,0 +1,182 @@
+"""What every network here is to those who use it: features, then a head; and a backbone, as timm's users know it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from resnetkit.errors import UsageError
+from resnetkit.plan import Plan, with_io
+from resnetkit.pyramid import Level, default_cfg, pyramid, take
+from resnetkit.recompute import walk
+from resnetkit.walk import HEAD, first_name, stage_name
+
+
+class Network(nn.Module):
+    """Images (n, channels, height, width), or what has other sides, to logits (n, classes)."""
+
+    before: ClassVar[tuple[str, ...]]  # the modules that x goes through ahead of the stages
+    behind: ClassVar[tuple[str, ...]]  # and after them, up to the last map
+
+    plan: Plan
+    avgpool: nn.Module
+    norm: nn.Module
+    act: nn.Module
+    pools: bool = True  # whether the last map is averaged
+    grad_checkpointing: bool = False  # whether the inner maps of blocks are computed again instead of kept
+    seen: Mapping[str, Any] | None = None  # what timm calls size, mean, std, ... of the weights, where they are known
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last map: (n, num_features, height / reduction, width / reduction); (n, num_features) of vectors."""
+        for name, step in self.steps():
+            x = walk(name, step, x, self.grad_checkpointing)
+        return x
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        """The mean of a map, and with it the logits unless ``pre_logits``."""
+        x = torch.flatten(self.avgpool(x), 1) if self.pools else x
+        return x if pre_logits else self.get_classifier()(x)
+
+    def steps(self) -> list[tuple[str, nn.Module]]:
+        """Every module from the input to the last map, by name, in the order of use."""
+        stages = (stage_name(self.plan.family, s) for s in range(len(self.plan.stages)))
+        return [(name, self.get_submodule(name)) for name in (*self.before, *stages, *self.behind)]
+
+    def begin_head(self) -> nn.Module:
+        """A head for as many classes as the plan has, with weights as torch begins them."""
+        return nn.Linear(self.plan.features, self.plan.classes) if self.plan.classes else nn.Identity()
+
+    @overload
+    def get_classifier(self, name_only: Literal[False] = False) -> nn.Module: ...
+    @overload
+    def get_classifier(self, name_only: Literal[True]) -> str: ...
+    def get_classifier(self, name_only: bool = False) -> nn.Module | str:
+        name = HEAD[self.plan.family]
+        return name if name_only else self.get_submodule(name)
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """A new head, begun afresh, where the network is; 0 leaves the features.
+
+        They are pooled with ``global_pool`` "avg", the last map itself with ""; None leaves that as it is.
+        """
+        pools = self.pools if global_pool is None else global_pool == "avg"
+        if global_pool not in (None, "avg", ""):
+            raise UsageError(f"global_pool cannot be {global_pool!r}", "use 'avg', or '' for the last map itself")
+        if num_classes and not pools:
+            raise UsageError(f"a head of {num_classes} classes needs a pool", "give global_pool='avg'")
+        self.plan = with_io(self.plan, classes=num_classes)
+        self.pools = pools
+        like = self.get_parameter(f"{first_name(self.plan)}.weight")
+        setattr(self, HEAD[self.plan.family], self.begin_head().to(like.device, like.dtype).train(self.training))
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: Sequence[int] | int | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> Any:
+        """The last map and a list of those of ``indices``, in their order; with ``intermediates_only`` the list alone.
+
+        ``indices`` are all, the last n, or those of ``feature_info``. ``norm`` asks for the last norm of networks that
+        have one; others end in norms as it is. With ``stop_early`` nothing is computed behind the last map asked for.
+        Raises UsageError for a map that is not there.
+        """
+        if output_fmt != "NCHW":
+            raise UsageError(f"maps come as NCHW, not {output_fmt!r}", "permute them: x.permute(0, 2, 3, 1)")
+        names = [level["module"] for level in self.feature_info]
+        wanted = [names[i] for i in take(len(names), indices)]
+        last = max(wanted, key=names.index)
+        found = {}
+        for name, step in self.steps():
+            x = walk(name, step, x, self.grad_checkpointing)
+            if name in wanted and name not in found:
+                found[name] = x
+            if stop_early and name == last and last != names[-1]:
+                break
+        if norm and names[-1] in found and self.plan.norm:
+            found[names[-1]] = x
+        maps = [found[name] for name in wanted]
+        return maps if intermediates_only else (x, maps)
+
+    def prune_intermediate_layers(
+        self, indices: Sequence[int] | int = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Take away what the maps of ``indices`` do not need, and say which those are, counted from 0.
+
+        The first stage stays. Where a later one goes the head goes too, and the answer is the last map that is left.
+        """
+        taken = take(len(self.plan.stages) + 1, indices)
+        kept = max(1, *taken)
+        gone = range(kept, len(self.plan.stages))
+        if gone and self.plan.last:
+            raise UsageError("the last convolution of this network needs all of its stages", "use features_only=True")
+        for s in gone:
+            delattr(self, stage_name(self.plan.family, s))
+        if self.plan.norm and (gone or prune_norm):
+            end = self.plan.stages[kept - 1][-1].c_out
+            self.plan = replace(self.plan, stages=self.plan.stages[:kept], norm=replace(self.plan.norm, channels=end))
+            self.norm, self.act = nn.Identity(), nn.Identity()  # it has the width of the last stage
+        elif gone:
+            self.plan = replace(self.plan, stages=self.plan.stages[:kept])
+        if gone or prune_head:
+            self.reset_classifier(0, "")
+        return taken
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Whether training computes the inner maps of blocks again instead of keeping them; gradients are the same."""
+        self.grad_checkpointing = enable
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Patterns that part the parameters by depth, for timm's learning rates of layers."""
+        stage = "^" + stage_name(self.plan.family, 0).rstrip("0123456789").replace(".", r"\.") + r"(\d+)"
+        behind = rf"^(?:{'|'.join(self.behind)})"
+        blocks = stage if coarse else [(stage + r"\.(\d+)", None), (behind, (99999,))]  # timm's number for: as before
+        return {"stem": rf"^(?:{'|'.join(self.before)})", "blocks": blocks}
+
+    @property
+    def num_features(self) -> int:
+        return self.plan.features
+
+    @property
+    def head_hidden_size(self) -> int:
+        return self.num_features
+
+    @property
+    def num_classes(self) -> int:
+        return self.plan.classes
+
+    @property
+    def in_chans(self) -> int:
+        return self.plan.channels
+
+    @property
+    def global_pool(self) -> nn.Module:
+        return self.avgpool
+
+    @property
+    def feature_info(self) -> list[Level]:
+        return pyramid(self.plan)
+
+    @property
+    def pretrained_cfg(self) -> dict[str, Any]:
+        return default_cfg(self.plan, self.seen or {})
+
+    @property
+    def default_cfg(self) -> dict[str, Any]:
+        return self.pretrained_cfg
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """The same modules in a row for torch.jit.script, which knows no loop over names."""
+        pool = [("avgpool", self.avgpool), ("flatten", nn.Flatten())] if self.pools else []
+        row = nn.Sequential()
+        for name, step in [*self.steps(), *pool, (self.get_classifier(name_only=True), self.get_classifier())]:
+            row.add_module(name.replace(".", "_"), step)
+        return row

@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from resnetkit import zoo
-from resnetkit.errors import UsageError, WeightsError, plain, some
+from resnetkit import pretrained as pretrained_files
+from resnetkit import published, zoo
+from resnetkit.errors import ResourceError, UsageError, WeightsError, plain, some
 from resnetkit.foreign import read_foreign
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
 from resnetkit.plan import Layer, Plan, lay_out, with_io
+from resnetkit.published import LIST
 
 FIRST, HEAD = "conv1.weight", ("fc.weight", "fc.bias")
 COUNTER = ".num_batches_tracked"  # norms count their batches since torch 0.4.1; only their momentum=None uses it
@@ -211,17 +213,29 @@ def create_model(
     in_chans: int | None = None,
     weights: str | Path | Mapping[str, Tensor] | None = None,
     zero_init_last: bool = False,
+    allow_unpinned: bool = False,
 ) -> ResNet:
     """A network of the zoo: images (n, in_chans, h, w) to logits (n, num_classes), or to features where that is 0.
 
-    ``weights`` is a file or a state dict, which must fit whole. Classes and channels that are not given are those of
-    the weights, else of the zoo. Where given ones differ from the weights', the head is begun afresh and the first
-    convolution adapted, as in timm. Raises UsageError for a name or a number that cannot be meant, WeightsError for
-    weights that do not fit.
+    ``weights`` is a file or a state dict, which must fit whole, or names published ones: ``timm/resnet50.a1_in1k``,
+    ``torchvision/resnet50``, ``IMAGENET1K_V2``. ``pretrained`` takes the best that are published, or those of a tag,
+    as in ``create_model("resnet50.a1_in1k", pretrained=True)``; ``allow_unpinned`` takes what is there today.
+    Classes and channels that are not given are those of the weights, else of the zoo. Where given ones differ from the
+    weights', the head is begun afresh and the first convolution adapted, as in timm.
+    Raises UsageError for a name or a number that cannot be meant, WeightsError for weights that do not fit or are not
+    what they should be, ResourceError for published ones that cannot be had.
     """
+    if pretrained and weights is None and f"timm/{name}" in {row.name for row in published.of()}:
+        name, weights = name.partition(".")[0], f"timm/{name}"
     plan = lay_out(zoo.find(name))
-    if pretrained:
-        raise WeightsError(f"there are no published weights for {name} yet", "name a file: weights='FILE'")
+    if isinstance(weights, str) and not Path(weights).exists():
+        weights = published.named(name, weights) or weights
+    if isinstance(weights, str) and published.is_name(weights) and not Path(weights).exists():
+        weights = obtain(name, weights, allow_unpinned)
+    elif allow_unpinned:
+        raise UsageError("allow_unpinned is for published weights that are named", "leave it out")
+    elif pretrained and weights is None:
+        weights = best(name)
     state: Mapping[str, Tensor] = {}
     if isinstance(weights, Mapping):
         state = weights
@@ -247,6 +261,25 @@ def create_model(
     else:
         transfer(model, state, old_classes=None, new_classes=(), what=what)
     return model
+
+
+def obtain(name: str, weights: str, allow_unpinned: bool) -> Path:
+    """The file of published weights that were asked for, for the network of that name."""
+    wanted = published.want(weights)
+    if wanted.row.network != name:
+        raise WeightsError(f"{weights} are of {wanted.row.network}, not of {name}", LIST)
+    published.refuse_idle_unpinned(weights, allow_unpinned)
+    return pretrained_files.obtain(wanted).path
+
+
+def best(name: str) -> Path:
+    """The file of the best published weights of a network."""
+    if not published.candidates(name):
+        raise WeightsError(f"there are no published weights of {name} that can be checked here", LIST)
+    got, why = pretrained_files.automatic(name)
+    if got is None:
+        raise ResourceError(f"{name}: {why}", "name a file, weights='FILE', or a mirror: HF_ENDPOINT, RESNETKIT_MIRROR")
+    return got.path
 
 
 def io_of(state: Mapping[str, Tensor]) -> tuple[int | None, int | None]:

@@ -15,8 +15,8 @@ import pytest
 import rows as source
 import torch
 from command import refused, resnet
-from samples import folder
 from safetensors.torch import save_file
+from samples import folder
 from serving import Server
 
 from resnetkit import caching, cli, create_model, job, pretrained, published, runfile, sweep, trials
@@ -112,9 +112,13 @@ def test_names_and_pins(text: str, row: str, revision: str | None, sha256: str) 
 )
 def test_names_that_mean_no_file(text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
-        published.refuse_idle_unpinned(text, False)
-        published.want(text)
+        asked_for(text)
     assert caught.value.fix
+
+
+def asked_for(text: str) -> None:
+    published.want(text)
+    published.refuse_idle_unpinned(text, False)
 
 
 # Getting them
@@ -194,7 +198,7 @@ def test_a_file_is_fetched_once_and_checked(
     for name, words in ((TV[0], "checked by its SHA-256"), (TV[1], "by the first 8 digits"), (TIMM, "by its SHA-256")):
         got = pretrained.obtain(published.want(name), lambda *news: heard.append(news))
         assert (got.sha256, sha(got.path.read_bytes())) == (table[name], table[name])
-        assert got.name == f"{name}@{table[name]}"
+        assert got.name == f"{name}{f'@{COMMIT}' if name == TIMM else ''}@{table[name]}"
         assert words in got.said
     assert server.asked[-1][0] == HUB_FILE
     assert heard
@@ -272,19 +276,19 @@ def test_without_a_network_it_is_said_what_to_put_where(
 def test_a_server_that_never_answers(table: dict[str, str], silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pretrained.PATIENCE < 30
     away(monkeypatch, silent)
-    for seconds, asked in ((3.0, lambda: pretrained.automatic("resnet20")), (3.0, lambda: create_anew())):
+    for seconds, asked in ((3.0, lambda: pretrained.automatic("resnet20")), (3.0, create_anew)):
         began = time.monotonic()
         asked()
         assert time.monotonic() - began < seconds + 0.9
     began = time.monotonic()
-    with pytest.raises(ResourceError, match="not at hand: http.*(timed out|no answer within 0.5 seconds)"):
+    with pytest.raises(ResourceError, match=r"not at hand: http.*(timed out|no answer within 0.5 seconds)"):
         pretrained.obtain(published.want(TV[0]), patience=0.5)
     assert time.monotonic() - began < 2
     assert table
 
 
 def create_anew() -> None:
-    with pytest.raises(ResourceError, match="resnet20: torchvision.* is not at hand"):
+    with pytest.raises(ResourceError, match=r"resnet20: torchvision.* is not at hand"):
         create_model("resnet20", pretrained=True)
 
 
@@ -315,9 +319,7 @@ def test_a_cache_that_cannot_be_used(table: dict[str, str], tmp_path: Path, monk
     assert table
 
 
-def test_the_best_that_can_be_had_is_taken(
-    table: dict[str, str], server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_best_that_can_be_had_is_taken(table: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     got, _ = pretrained.automatic("resnet20")
     assert got is not None
     assert got.wanted.row.name == TV[1], "the better one cannot be checked"
@@ -383,13 +385,11 @@ def test_a_run_begins_from_the_best_and_can_be_repeated(
         done(override(run, {"out": str(tmp_path / "again")}), given)
     for name in ("RESNETKIT_MIRROR", "HF_ENDPOINT"):
         monkeypatch.setenv(name, server.url)
-    monkeypatch.setattr(published, "rows", lambda rows=published.rows(): (best(rows), *rows))  # since then a better one
+    rows = published.rows()
+    better = dataclasses.replace(rows[0], name="torchvision/resnet20.imagenet1k_v9", top1=99.0)
+    monkeypatch.setattr(published, "rows", lambda: (better, *rows))
     done(override(run, {"out": str(tmp_path / "again")}), given)
     assert (tmp_path / "again/last.safetensors").read_bytes() == whole
-
-
-def best(rows: tuple[Row, ...]) -> Row:
-    return dataclasses.replace(rows[0], name="torchvision/resnet20.imagenet1k_v9", top1=99.0)
 
 
 def test_without_a_network_a_run_says_so_in_one_line_and_begins_from_nothing(

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from samples import folder
 from serving import Server
 
-from resnetkit import caching, cli, create_model, job, pretrained, published, runfile, sweep, trials
+from resnetkit import caching, cli, create_model, download, job, pretrained, published, runfile, sweep, trials
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import KitError, ResourceError, UsageError, WeightsError
 from resnetkit.published import File, Row
@@ -240,6 +240,8 @@ def test_a_moving_name_is_refused_or_said(
     got = pretrained.obtain(published.want(LOOSE))
     assert f"unchecked: it has the SHA-256 {table[LOOSE]}" in got.said
     server.files[LOOSE_FILE] = b"moved on"
+    stale = pretrained.place(published.want(LOOSE))  # left by a process that was killed
+    stale.write_bytes(b"of yesterday")
     assert pretrained.obtain(published.want(LOOSE)).sha256 == sha(b"moved on"), "it is asked anew each time"
     away(monkeypatch)
     assert pretrained.obtain(published.want(f"{LOOSE}@{table[LOOSE]}")).path == got.path
@@ -292,12 +294,18 @@ def create_anew() -> None:
         create_model("resnet20", pretrained=True)
 
 
-def test_offline_no_server_is_asked(table: dict[str, str], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_no_server_is_asked(table: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNETKIT_OFFLINE", "1")
+    asked: list[str] = []
+
+    def note() -> None:
+        asked.append("somebody")
+
+    monkeypatch.setattr(download, "opener", note)
     with pytest.raises(ResourceError, match="RESNETKIT_OFFLINE is set"):
         pretrained.obtain(published.want(TV[0]))
     assert "RESNETKIT_OFFLINE" in pretrained.automatic("resnet20")[1]
-    assert server.asked == []
+    assert asked == []
     assert table
 
 

@@ -139,7 +139,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return made
 
 
-def sha(data: bytes) -> str:
+def sha(data: bytes | bytearray) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
@@ -166,8 +166,7 @@ def table(made: dict[str, bytes], server: Server, tmp_path: Path, monkeypatch: p
         server.files[f"/weights/{name}/{address.rpartition('/')[2]}"] = made[name]
     server.files |= {HUB_FILE: made[HUB_FILE], LOOSE_FILE: made[LOOSE_FILE]}
     found = tuple(
-        Row(name=name, top1=top1, files=(File(**{**nothing, **file}),), **usual)  # type: ignore[arg-type]
-        for name, (top1, file) in about.items()
+        Row(name=name, top1=top1, files=(File(**{**nothing, **file}),), **usual) for name, (top1, file) in about.items()
     )
     monkeypatch.setattr(published, "rows", lambda: found)
     monkeypatch.setenv("RESNETKIT_CACHE", str(tmp_path / "cache"))
@@ -460,7 +459,7 @@ def test_the_trials_of_a_sweep_begin_alike(
     """The network comes back between the first trial and the second."""
     run = run_of(photos, tmp_path / "unused")
     asked = sweep.Sweep(run=override(run, {"out": None}), given=frozenset(), axes={"lr": (0.1, 0.2)})
-    mine = {}
+    mine: dict[str, str] = {}
     for trial in trials.trials_of(asked, tmp_path / "sweep"):
         monkeypatch.setenv("RESNETKIT_OFFLINE", "" if mine else "1")
         list(trials.attempt(asked, trial, tmp_path / "sweep"))

@@ -28,8 +28,8 @@ def list_weights(asked: Namespace, out: TextIO) -> int:
         return 0
     table = [("name", "preprocessing", "licence", "checked by", "top-1", "top-5")]
     for row in rows:
-        scores = (f"{score:.2f}" if score else "" for score in (row.top1, row.top5))
-        table.append((row.name, shown(row), row.licence or "not said", row.check or "unchecked", *scores))
+        about_it = (row.name, shown(row), row.licence or "not said", row.check or "unchecked")
+        table.append((*about_it, percent(row.top1), percent(row.top5)))
     say(out, "\n".join(columns(table)))
     return 0
 
@@ -50,6 +50,10 @@ def matching(pattern: str | None) -> list[Row]:
 
 def about(row: Row) -> dict[str, Any]:
     return asdict(row) | {"checked": row.checked, "check": row.check or None}
+
+
+def percent(score: float | None) -> str:
+    return f"{score:.2f}" if score else ""
 
 
 def shown(row: Row) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from resnetkit import files, runfile, study
+from resnetkit import download, files, runfile, study
 from resnetkit import sweep as sweeps
 from resnetkit.engine.stop import Stopped
 from resnetkit.errors import DivergedError, KitError, UsageError, plain
@@ -123,7 +123,9 @@ def proposals(sweep: Sweep, before: Sequence[Trial], folder: Path) -> list[Trial
     return [Trial(p, {**changes, **({"seed": s} if varied else {})}) for p, s in zip(folders, seeds, strict=True)]
 
 
-def attempt(sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None) -> Generator[Event]:
+def attempt(
+    sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None, fetching: download.Watch | None = None
+) -> Generator[Event]:
     """The events of one trial that is not done. What it stopped at before is gone on with."""
     try:
         if (trial.folder / "run.json").exists():
@@ -132,7 +134,7 @@ def attempt(sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None
         shutil.rmtree(trial.folder, ignore_errors=True)  # begun, but without anything to go on from
         run = override(sweep.run, {**trial.changes, "out": str(trial.folder)})
         run = replace(run, weights=settled(run, folder))
-        yield from training(run, sweep.given | trial.changes.keys(), watch=watch)
+        yield from training(run, sweep.given | trial.changes.keys(), watch=watch, fetching=fetching)
     except Stopped as stopped:
         raise Stopped(stopped.what, f"resnet sweep --resume {plain(folder)}", stopped.code) from stopped
 

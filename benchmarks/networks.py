@@ -10,12 +10,12 @@ import matplotlib as mpl
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from resnetkit.published import ROWS, Row  # noqa: E402
 from zoo_peers import compared  # noqa: E402
 
 from resnetkit.cost import totals  # noqa: E402
 from resnetkit.layout import lay_out  # noqa: E402
 from resnetkit.plan import each  # noqa: E402
+from resnetkit.published import Row, rows  # noqa: E402
 from resnetkit.zoo import ZOO, find  # noqa: E402
 
 PAGE, PICTURE = ROOT / "docs" / "networks.md", ROOT / "docs" / "networks.png"
@@ -60,8 +60,8 @@ def line(name: str) -> str:
 
 def best(name: str) -> Row | None:
     """The weights of a network with the highest accuracy that is published on ImageNet-1k."""
-    rows = [row for row in ROWS if row.network == name and row.top1 is not None and row.classes == 1000]
-    return max(rows, key=lambda row: row.top1 or 0, default=None)
+    known = [row for row in rows() if row.network == name and row.top1 is not None and row.classes == 1000]
+    return max(known, key=lambda row: row.top1 or 0, default=None)
 
 
 def draw() -> None:

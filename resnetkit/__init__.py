@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from resnetkit.backbone import Backbone as Backbone
     from resnetkit.backbone import features as features
     from resnetkit.clips import watch as watch
+    from resnetkit.create import create_model as create_model
+    from resnetkit.create import list_models as list_models
     from resnetkit.errors import DataError as DataError
     from resnetkit.errors import DivergedError as DivergedError
     from resnetkit.errors import KitError as KitError
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from resnetkit.plan import Plan as Plan
     from resnetkit.run import Run as Run
     from resnetkit.spec import Spec as Spec
-    from resnetkit.weights import create_model as create_model
-    from resnetkit.weights import list_models as list_models
 
 __version__ = "0.1.0"
 
@@ -44,10 +44,10 @@ HOMES = {
     "Spec": "spec",
     "UsageError": "errors",
     "WeightsError": "errors",
-    "create_model": "weights",
+    "create_model": "create",
     "features": "backbone",
     "lay_out": "layout",
-    "list_models": "weights",
+    "list_models": "create",
     "load": "api",
     "train": "api",
     "watch": "clips",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import resnetkit
 import resnetkit.run as runs
-from resnetkit import cost, foreign, modelfile, weights
+from resnetkit import cost, download, foreign, modelfile, pretrained, published, weights
 from resnetkit.assumptions import assume
 from resnetkit.classifier import usual_workers
 from resnetkit.data.batches import Examples, eval_batches, examples
@@ -25,21 +25,21 @@ from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
-from resnetkit.errors import DataError, plain, some
+from resnetkit.errors import DataError, UsageError, WeightsError, plain, some
 from resnetkit.init import initialize
 from resnetkit.metrics import Scale
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 from resnetkit.report import board
-from resnetkit.resolve import Facts, Settings, resolve
+from resnetkit.resolve import Facts, Settings, network, refuse_other, resolve
 from resnetkit.run import UNTUNED, Run
 from resnetkit.tasks import TASKS
 
 Watch = Callable[[int, int], None]
 
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
-ELSEWHERE = ("data", "out", "device", "workers", "weights", "allow_partial", "save_every", "tensorboard")
+ELSEWHERE = tuple("data out device workers weights allow_partial allow_unpinned save_every tensorboard".split())
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Weights:
     state: dict[str, Tensor]
     notes: list[str]  # what was changed or assumed
     bare: bool = False  # without a card of their own, so that their classes have no names
+    name: str = ""  # of published ones, with the SHA-256 of their file
+    said: str = ""  # what published ones are
 
 
 @dataclass(frozen=True)
@@ -142,10 +144,18 @@ def variation(settings: Settings) -> str:
     return ", ".join(filter(None, said))
 
 
-def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch: Watch | None = None) -> Job:
+def prepare(
+    run: Run,
+    given: frozenset[str],
+    *,
+    start: Path | None = None,
+    watch: Watch | None = None,
+    fetching: download.Watch | None = None,
+) -> Job:
     """Look at the data, decide what is open, build the network. Nothing is written.
 
-    ``start`` is the network a stopped run began with, in place of ``run.weights``.
+    ``start`` is the network a stopped run began with, in place of ``run.weights``. ``fetching`` hears how far weights
+    are that have to be fetched. The run of the settings names the weights exactly, or none.
     """
     runs.refuse_idle(run, given)
     if run.tensorboard:
@@ -153,10 +163,17 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     machine = choose(run.device, run.precision)
     source = open_source(run.data, max_pixels=run.max_pixels, columns=columns_of(run))
     workers = usual_workers(run.workers)
-    begun = read_weights(run, start)
+    begun = None if run.weights == "auto" else read_weights(run, given, start, fetching)
     seen = survey(source, workers, progress=watch)
     refuse_bad(seen)
     facts, places = lay_parts(source, seen, run)
+    found: list[str] = []
+    if run.weights == "auto":
+        begun, found = find_weights(run, network(run, given, facts, None, {}), fetching)
+    if begun is None or begun.name:
+        run = replace(run, weights=begun.name if begun else "none", allow_unpinned=False)
+    if run.allow_partial and begun is None:
+        raise UsageError("--allow-partial would have no effect: there are no weights to begin with", "leave it out")
     settings = resolve(run, given, facts, begun.card if begun else None)
     fewest = memory.parts_for(settings, machine, workers)
     parts = {name: subset(source.parts[whole], index) for name, (whole, index) in places.items()}
@@ -170,7 +187,7 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
     sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
     model = build(settings.plan)
     initialize(model, seed=run.seed, zero_last=run.zero_init, fan_in=run.init == "fan-in")
-    notes = [*source.notes, *seen.notes]
+    notes = [*source.notes, *seen.notes, *found]
     if begun and start:
         weights.fill(model, begun.state, what=plain(start))
     elif begun:
@@ -185,7 +202,7 @@ def prepare(run: Run, given: frozenset[str], *, start: Path | None = None, watch
         )
         if run.allow_partial:
             moved.body.refuse_idle()
-        notes += [*begun.notes, f"weights of {plain(run.weights)}: {moved}"]
+        notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {moved}"]
     split = [
         Row(name, label, path, seen.digests[seen.rows[whole]][i])
         for name, (whole, index) in places.items()
@@ -228,11 +245,17 @@ def told(part: Part, settings: Settings) -> list[str]:
     return words_of(settings.task, settings.classes, part.labels)
 
 
-def read_weights(run: Run, start: Path | None) -> Weights | None:
+def read_weights(
+    run: Run, given: frozenset[str], start: Path | None, fetching: download.Watch | None = None
+) -> Weights | None:
     """What to begin from; where the file is a bare state dict, with an assumed card."""
     if start is not None or run.weights == "none":
         return Weights(*modelfile.load(start), []) if start else None
     path = Path(run.weights)
+    if published.is_name(run.weights) and not os.path.lexists(path):
+        wanted = published.want(run.weights)
+        refuse_other(run, given, wanted.row.network)  # before it is fetched
+        return weights_of(pretrained.obtain(wanted, fetching))
     if os.path.isdir(path):
         path = path / "best.safetensors"
     if modelfile.is_ours(path):
@@ -243,6 +266,27 @@ def read_weights(run: Run, start: Path | None) -> Weights | None:
     weights.check(card.plan, state, run.weights, partial=run.allow_partial)
     notes += [f"assumed of {plain(path)}: {text.partition(';')[0]}" for text in said if not text.startswith("classes")]
     return Weights(card, state, notes, bare=True)
+
+
+def weights_of(got: pretrained.Got) -> Weights:
+    card, state = pretrained.read(got)
+    weights.check(card.plan, state, got.name)
+    return Weights(card, state, [], bare=True, name=got.name, said=got.said)
+
+
+def find_weights(run: Run, model: str, fetching: download.Watch | None) -> tuple[Weights | None, list[str]]:
+    """Published weights for a run whose settings name none; where it has to go without those there are, why."""
+    if not published.candidates(model):
+        return None, []
+    if run.zero_init or run.init != Run.init:
+        return None, [f"begins from nothing, as its init asks, though there are published weights of {model}"]
+    got, why = pretrained.automatic(model, fetching)
+    try:
+        if got:
+            return weights_of(got), []
+    except WeightsError as error:  # a whole file, of which we read too little
+        why = error.what
+    return None, [f"begins from nothing: {why}"]
 
 
 def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, tuple[Any, NDArray[np.int64]]]]:

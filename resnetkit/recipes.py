@@ -20,7 +20,8 @@ class Recipe:
 
 
 def recipe(says: str, source: str, lacks: str = "", /, **changes: Any) -> Recipe:
-    return Recipe(says, source, MappingProxyType(changes), lacks)
+    """A way to train from nothing, which is what all sources here are about."""
+    return Recipe(says, source, MappingProxyType({"weights": "none", **changes}), lacks)
 
 
 OF_OPTIMIZER = ("lr", "weight_decay", "momentum", "nesterov", "decay_all")

@@ -120,7 +120,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
             "--batch 2 or more, and with --accumulate N at least 3 N",
         )
     epoch_steps = steps_per_epoch(facts.pictures, batch)
-    scratch = run.weights == "none"
+    scratch = card is None
     kind = TASKS[facts.task]
     loss = kind.losses[0] if run.loss == "auto" else run.loss
     if loss not in kind.losses:
@@ -175,12 +175,7 @@ def why_not_mirrored(facts: Facts) -> str:
 
 def network(run: Run, given: frozenset[str], facts: Facts, card: Card | None, reasons: dict[str, str]) -> str:
     if card is not None:
-        asked = title(run.model)
-        if "model" in given and asked != card.model:
-            raise WeightsError(
-                f"{run.weights} holds a {card.model}, not a {asked}",
-                f"--model {card.model}, or leave --model out",
-            )
+        refuse_other(run, given, card.model)
         reasons["model"] = "the network of the weights"
         return card.model
     find(run.model)  # refuses unknown names
@@ -189,6 +184,14 @@ def network(run: Run, given: frozenset[str], facts: Facts, card: Card | None, re
         reasons["model"] = f"{run.model} with a 3x3 stem: the pictures are small"
         return small
     return run.model
+
+
+def refuse_other(run: Run, given: frozenset[str], model: str) -> None:
+    """WeightsError where a network was asked for that is not the ``model`` of the weights."""
+    if "model" in given and title(run.model) != model:
+        raise WeightsError(
+            f"{run.weights} holds a {model}, not a {title(run.model)}", f"--model {model}, or leave --model out"
+        )
 
 
 def geometry(
@@ -277,8 +280,8 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "val_share": facts.has_val and "the data brings its own validation part",
         "drop_path": not any(b.shortcut.kind in SUMS for stage in settings.plan.stages for b in stage)
         and f"{settings.model} has no shortcuts",
-        "zero_init": run.weights != "none" and "the weights are given",
-        "init": run.weights != "none" and "the weights are given",
+        "zero_init": not settings.measure and "the weights are given",
+        "init": not settings.measure and "the weights are given",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),

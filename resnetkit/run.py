@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from resnetkit.aliases import guess
 from resnetkit.errors import UsageError, plain
+from resnetkit.published import refuse_idle_unpinned
 from resnetkit.spec import Spec
 from resnetkit.specfile import find
 
@@ -48,8 +49,9 @@ class Run:
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
     accumulate: int | None = None  # parts that a batch goes through the network in (auto: 1, more if memory is short)
 
-    weights: str = "none"  # model file or state dict to start from; the head is made anew
+    weights: str = "auto"  # to start from: a file, timm/NAME, torchvision/NAME or none (auto: published ones, if any)
     allow_partial: bool = False  # take weights that fit the network in part; the rest begins as without weights
+    allow_unpinned: bool = False  # take published weights that no commit or hash pins; the SHA-256 found is said
     init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
@@ -291,6 +293,10 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         for name in names:
             if name in given:
                 raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")
+    if not os.path.lexists(run.weights):
+        refuse_idle_unpinned(run.weights, run.allow_unpinned)
+    elif run.allow_unpinned:
+        raise UsageError("--allow-unpinned would have no effect: the weights are a file", "leave it out")
     if run.class_weights == run.sampling == "balanced":
         raise UsageError("class_weights and sampling both make up for rare classes", "give one of the two")
 

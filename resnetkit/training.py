@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import resnetkit.run as runs
-from resnetkit import files, modelfile, runfile
+from resnetkit import download, files, modelfile, runfile
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
@@ -56,10 +56,17 @@ class Done:
 Event = Note | Begin | Tick | Epoch | Done
 
 
-def training(run: Run, given: frozenset[str] = frozenset(), *, watch: Watch | None = None) -> Generator[Event]:
+def training(
+    run: Run,
+    given: frozenset[str] = frozenset(),
+    *,
+    watch: Watch | None = None,
+    fetching: download.Watch | None = None,
+) -> Generator[Event]:
     """A new run. Nothing is written before the first event; raises Stopped after a polite signal."""
     check_out(run.out)
-    job = prepare(run, given, watch=watch)
+    job = prepare(run, given, watch=watch, fetching=fetching)
+    run, given = job.settings.run, given - {"allow_unpinned"}  # weights are named as they were found, for all times
     folder = RunFolder.create(run.out, job.settings.model)
     with folder.locked(), threads(job.pass_macs):
         write_split(folder.path / "split.csv", job.split)

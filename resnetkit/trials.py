@@ -5,17 +5,17 @@ import shutil
 import statistics
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from resnetkit import files, runfile, study
+from resnetkit import download, files, runfile, study
 from resnetkit import sweep as sweeps
 from resnetkit.engine.stop import Stopped
 from resnetkit.errors import DivergedError, KitError, UsageError, plain
 from resnetkit.job import Watch
 from resnetkit.report import tables
-from resnetkit.run import override, spell
+from resnetkit.run import Run, override, spell
 from resnetkit.runfolder import RUNS, RunFolder, check_out
 from resnetkit.sweep import Sweep
 from resnetkit.tasks import TASKS, Task, judged_by
@@ -123,7 +123,9 @@ def proposals(sweep: Sweep, before: Sequence[Trial], folder: Path) -> list[Trial
     return [Trial(p, {**changes, **({"seed": s} if varied else {})}) for p, s in zip(folders, seeds, strict=True)]
 
 
-def attempt(sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None) -> Generator[Event]:
+def attempt(
+    sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None, fetching: download.Watch | None = None
+) -> Generator[Event]:
     """The events of one trial that is not done. What it stopped at before is gone on with."""
     try:
         if (trial.folder / "run.json").exists():
@@ -131,9 +133,21 @@ def attempt(sweep: Sweep, trial: Trial, folder: Path, watch: Watch | None = None
             return
         shutil.rmtree(trial.folder, ignore_errors=True)  # begun, but without anything to go on from
         run = override(sweep.run, {**trial.changes, "out": str(trial.folder)})
-        yield from training(run, sweep.given | trial.changes.keys(), watch=watch)
+        run = replace(run, weights=settled(run, folder))
+        yield from training(run, sweep.given | trial.changes.keys(), watch=watch, fetching=fetching)
     except Stopped as stopped:
         raise Stopped(stopped.what, f"resnet sweep --resume {plain(folder)}", stopped.code) from stopped
+
+
+def settled(run: Run, folder: Path) -> str:
+    """What a trial begins from: where nobody says, what an earlier one of its network began from."""
+    if run.weights != "auto":
+        return run.weights
+    for path in sorted(folder.glob("*/run.json")):
+        before, _ = runfile.read_file(path)
+        if (before.model, before.init, before.zero_init) == (run.model, run.init, run.zero_init):
+            return before.weights
+    return "auto"
 
 
 def ranking(trials: Sequence[Trial]) -> list[Place]:

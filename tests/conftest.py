@@ -1,6 +1,7 @@
 """What all tests share: real pictures where they are to be had, one thread, nothing left behind."""
 
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ from serving import Server
 # Before torch is imported anywhere, and for the processes that tests start. One thread waits for no other: on a
 # busy machine two can take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No test reaches a network, or depends on what lies in somebody's cache; the fixture below asks a server here.
+os.environ["RESNETKIT_OFFLINE"] = "1"
+os.environ["RESNETKIT_CACHE"] = os.path.join(tempfile.gettempdir(), "resnetkit-tests-have-no-cache")
 
 # The same examples every time, however slow the machine is, and no folder of failures beside the code.
 hypothesis.settings.register_profile("resnetkit", derandomize=True, deadline=None, database=None)
@@ -33,9 +38,10 @@ def data_dir() -> Path:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """An HTTP server on this machine, which is asked directly and at once."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    proxies = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    for name in (*proxies, "RESNETKIT_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("resnetkit.data.download.PAUSE", 0.01)
+    monkeypatch.setattr("resnetkit.download.PAUSE", 0.01)
     server = Server()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

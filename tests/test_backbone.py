@@ -15,11 +15,11 @@ from torch import nn
 
 from resnetkit import api
 from resnetkit.backbone import Backbone, features
+from resnetkit.create import create_model
 from resnetkit.errors import UsageError, WeightsError
 from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
 from resnetkit.spec import Spec
-from resnetkit.weights import create_model
 
 
 def both(name: str, **settings: Any) -> tuple[Any, Any]:

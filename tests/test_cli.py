@@ -74,12 +74,15 @@ def test_help_of_train_is_short_and_help_all_is_whole() -> None:
 
 def test_models_for_programs_and_people() -> None:
     listing = resnet("models", "--json").document
-    assert [set(row) for row in listing] == [{"name", "parameters", "macs", "input"}] * len(ZOO)
+    assert [set(row) for row in listing] == [{"name", "parameters", "macs", "input", "weights"}] * len(ZOO)
     assert [row["name"] for row in listing] == list(ZOO)
     table = resnet("models").out.splitlines()
-    assert table[0].split() == ["name", "input", "parameters", "multiply-adds"]
+    assert table[0].split() == ["name", "input", "weights", "parameters", "multiply-adds"]
     assert len(table) == len(ZOO) + 1
-    assert next(line for line in table if line.startswith("resnet50 ")).split()[2] == "25,557,032"
+    assert next(line for line in table if line.startswith("resnet50 ")).split()[3] == "25,557,032"
+    weights = {row["name"]: row["weights"] for row in listing}
+    assert "timm/resnet50.a1_in1k" in weights["resnet50"]
+    assert weights["resnet20"] == []
 
 
 def test_models_by_pattern() -> None:

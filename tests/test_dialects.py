@@ -9,11 +9,12 @@ from peers import peer
 from torch import Tensor, nn
 
 from resnetkit import zoo
+from resnetkit.create import create_model
 from resnetkit.dialects import TIMM_V2, TIMM_V2_DEEP, TRANSFORMERS, VIDEO, Dialect, recognise, to_ours, to_theirs
 from resnetkit.errors import WeightsError
 from resnetkit.layout import lay_out
 from resnetkit.walk import shapes
-from resnetkit.weights import check, create_model
+from resnetkit.weights import check
 
 Shape = tuple[int, ...]
 

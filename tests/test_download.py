@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from serving import Server
 
-from resnetkit.data import download as module
-from resnetkit.data.download import download
+from resnetkit import download as module
+from resnetkit.download import download
 from resnetkit.errors import DataError, ResourceError, UsageError
 
 DATA = os.urandom(5 << 20)
@@ -203,7 +203,7 @@ def test_places_that_cannot_be_written(server: Server, tmp_path: Path) -> None:
 
 def test_a_killed_download_goes_on(server: Server, tmp_path: Path) -> None:
     server.how, server.cut = {"hang"}, 2_000_000
-    code = "import sys; from pathlib import Path; from resnetkit.data.download import download\n"
+    code = "import sys; from pathlib import Path; from resnetkit.download import download\n"
     code += "download([sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"
     words = [f"{server.url}/f", str(tmp_path / "a"), str(len(DATA)), SHA]
     with subprocess.Popen([sys.executable, "-c", code, *words]) as process:

@@ -43,6 +43,7 @@ IDLE: dict[str, list[Idle]] = {
     "smoothing": [({"smoothing": 0.1}, NUMBERS, None)],
     "init": [({"init": "fan-in"}, PHOTOS, CARD)],
     "allow_partial": [({"allow_partial": True}, PHOTOS, None)],
+    "allow_unpinned": [({"allow_unpinned": True}, PHOTOS, None)],
     "repeats": [({"repeats": 2, "crop": "none", "flip": False}, SMALL, None)],
     "patience": [({"patience": 4, "epochs": 5}, SMALL, None), ({"patience": 3, "steps": 300}, SMALL, None)],
     "zero_init": [({"zero_init": True}, PHOTOS, CARD), ({"zero_init": True, "model": "plain20"}, SMALL, None)],

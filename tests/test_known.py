@@ -22,7 +22,7 @@ from PIL import Image
 from samples import idx_bytes, noise, old_pickle, picture, write_cifar
 from serving import Server
 
-from resnetkit import cli
+from resnetkit import caching, cli
 from resnetkit.data import cache
 from resnetkit.data.archives import unpack
 from resnetkit.data.flowers import FLOWERS, PARTS, vector
@@ -426,19 +426,19 @@ def test_mirrors_that_are_none(monkeypatch: pytest.MonkeyPatch, mirror: str) -> 
 
 def test_where_things_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.cache_folder() == tmp_path / "cache"
+    assert caching.cache_folder() == tmp_path / "cache"
     monkeypatch.setenv("RESNETKIT_CACHE", "~/mine")
-    assert cache.cache_folder() == tmp_path / "mine"
+    assert caching.cache_folder() == tmp_path / "mine"
     monkeypatch.setenv("RESNETKIT_CACHE", "")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.cache_folder() == tmp_path / "xdg/resnetkit"
+    assert caching.cache_folder() == tmp_path / "xdg/resnetkit"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the standard says to ignore
-    assert cache.cache_folder() == tmp_path / ".cache/resnetkit"
+    assert caching.cache_folder() == tmp_path / ".cache/resnetkit"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert cache.cache_folder() == tmp_path / "Library/Caches/resnetkit"
+    assert caching.cache_folder() == tmp_path / "Library/Caches/resnetkit"
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
-    assert cache.cache_folder() == tmp_path / "local/resnetkit/Cache"
+    assert caching.cache_folder() == tmp_path / "local/resnetkit/Cache"
 
 
 def test_without_a_mirror_the_published_addresses_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,8 +460,8 @@ def test_a_cache_that_cannot_be_written(put: Put, tmp_path: Path, monkeypatch: p
 
 def test_another_process_that_never_ends(put: Put, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put("mnist", digits_files())
-    monkeypatch.setattr(cache, "WAIT", 0.1)
-    with cache.locked(place / "mnist"), pytest.raises(ResourceError, match="another process"):
+    monkeypatch.setattr(caching, "WAIT", 0.1)
+    with caching.locked(place / "mnist"), pytest.raises(ResourceError, match="another process"):
         open_source("mnist")
 
 
@@ -508,7 +508,7 @@ def test_a_folder_of_that_name(put: Put) -> None:
     picture(Path("mnist/b/1.png"))
     assert open_source("mnist").classes == ("a", "b")
     fetch("mnist")
-    assert not any(cache.cache_folder().rglob("*.gz"))
+    assert not any(caching.cache_folder().rglob("*.gz"))
     assert open_source("./mnist").classes == ("a", "b")
     with pytest.raises(DataError, match="did you mean cifar10"):
         open_source("cifar-10")

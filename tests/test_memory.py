@@ -301,7 +301,19 @@ def test_under_a_limit_of_the_system_a_run_goes_on_in_parts(tmp_path: Path, way:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v is not kept elsewhere")
 def test_a_rehearsal_of_the_absurd_says_so(tmp_path: Path) -> None:
-    words = ["train", "digits", "--model", "resnet50", "--size", "4096", "--workers", "0", "--dry-run"]
+    words = [
+        "train",
+        "digits",
+        "--model",
+        "resnet50",
+        "--size",
+        "4096",
+        "--weights",
+        "none",
+        "--workers",
+        "0",
+        "--dry-run",
+    ]
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (12 << 30, 12 << 30))  # noqa: E731
     done = subprocess.run(
         [sys.executable, "-m", "resnetkit", *words],

@@ -16,16 +16,16 @@ ROOT = Path(resnetkit.__file__).parent
 
 # The reading order. A new file is a new name here.
 ROOMS = """
-    errors files dice tasks spans
-    documents spec sound plan mobile layout zoo specfile planfile walk pyramid cost describe aliases run runfile recipes
-    layers attention init blocks recompute network model mobilenets backbone smoothing
+    errors files download caching dice tasks spans
+    documents spec sound plan mobile layout zoo published specfile planfile walk pyramid cost describe aliases run
+    runfile recipes layers attention init blocks recompute network model mobilenets backbone smoothing
     data.headers data.decode data.containers data.video data.preprocess data.parts data.labels
-    data.regular data.tar data.archives data.download data.arrays data.pickles
+    data.regular data.tar data.archives data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics safetensor modelfile instructions dialects foreign weights assumptions
+    metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets resolve
     engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.state
@@ -34,7 +34,7 @@ ROOMS = """
     report.tables report.fonts report.pictures report.scatter report.results report.board
     runfolder sweep study classifier clips report.clips job forecast training trials report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.exporting
+    verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.exporting verbs.weights
     verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
@@ -49,6 +49,7 @@ LATE = {
     "verbs.answering": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
+    "verbs.weights": {"resnetkit"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.flowers": {"scipy"},  # which reads the labels of that one data set
     "data.parquet": {"pyarrow"},  # an extra
@@ -68,11 +69,12 @@ LATE = {
     },  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files tasks spans documents spec sound plan mobile layout zoo specfile planfile walk pyramid".split()
-PURE += "cost describe aliases run runfile recipes flags arguments cli".split()
+PURE = "errors files tasks spans documents spec sound plan mobile layout zoo published specfile planfile walk".split()
+PURE += "pyramid cost describe aliases run runfile recipes flags arguments cli".split()
 PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,
+    "caching",
     "dice",
     "smoothing",
     *(room for room in ROOMS if room.startswith("data.")),

@@ -3,52 +3,25 @@
 import json
 import os
 import shutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from resnetkit import files
+from resnetkit.caching import cache_folder, locked, mirror
 from resnetkit.data.archives import unpack
-from resnetkit.data.download import Watch, digest, download
 from resnetkit.data.folders import SYSTEM
 from resnetkit.data.known import File, Known
-from resnetkit.errors import DataError, ResourceError, UsageError, plain
+from resnetkit.download import Watch, digest, download
+from resnetkit.errors import DataError, ResourceError, plain
 
 SEAL = "checked.json"  # what was checked, by hash, and what it looked like then
 UNPACKED = "unpacked"
-WAIT = 4 * 3600  # seconds for another process that fetches the same
-
-
-def cache_folder() -> Path:
-    """``RESNETKIT_CACHE``, or where the system keeps what can be had again."""
-    if given := os.environ.get("RESNETKIT_CACHE"):
-        return Path(given).expanduser().absolute()
-    try:
-        if sys.platform == "win32":
-            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "resnetkit/Cache"
-        if sys.platform == "darwin":
-            return Path.home() / "Library/Caches/resnetkit"
-        xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "resnetkit"
-    except RuntimeError as error:
-        raise ResourceError("there is no home folder to keep data in", "name a folder: RESNETKIT_CACHE=DIR") from error
 
 
 def addresses(known: Known, file: File) -> tuple[str, ...]:
-    """Where a file is fetched from: the mirror alone, where ``RESNETKIT_MIRROR`` names one."""
-    mirror = os.environ.get("RESNETKIT_MIRROR", "").rstrip("/")
-    if not mirror:
-        return file.urls
-    if not mirror.startswith(("http://", "https://")):
-        raise UsageError(
-            f"RESNETKIT_MIRROR is {plain(mirror)}, which is no address",
-            "name one such as https://HOST/DIR, or put the files into the cache yourself",
-        )
-    return (f"{mirror}/{known.name}/{file.name}",)
+    """Where a file is fetched from: the mirror alone, where there is one."""
+    there = mirror()
+    return (f"{there}/{known.name}/{file.name}",) if there else file.urls
 
 
 def bring(known: Known, watch: Watch | None = None) -> Path:
@@ -134,23 +107,3 @@ def state(folder: Path, known: Known) -> dict[str, list[int]]:
         paths += [Path(root, name) for name in names if name[0] != "." and name.lower() not in SYSTEM]
     stats = {path.relative_to(folder).as_posix(): path.stat() for path in paths}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(stats.items())}
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Only one process at a time fetches a data set; the others wait for it."""
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=WAIT)
-    except Timeout as error:
-        raise ResourceError(
-            f"another process has long been fetching into {plain(folder)}", "end it, or wait"
-        ) from error
-    except OSError as error:
-        hint = "name a folder that you may write to: RESNETKIT_CACHE=DIR"
-        raise ResourceError(f"{plain(folder)} cannot be written: {error.strerror}", hint) from error
-    try:
-        yield
-    finally:
-        lock.release()

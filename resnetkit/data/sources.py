@@ -9,7 +9,6 @@ from resnetkit.data.cache import bring
 from resnetkit.data.cifar import VERSIONS, files_of, open_cifar, versions_in
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
 from resnetkit.data.digits import open_digits
-from resnetkit.data.download import Watch
 from resnetkit.data.flowers import open_flowers
 from resnetkit.data.folders import LAYOUT, entries, open_folder
 from resnetkit.data.idx import FILE as IDX_FILE
@@ -24,6 +23,7 @@ from resnetkit.data.parquet import open_parquet, parquet_files
 from resnetkit.data.parts import Part, PartName, Source, wnid
 from resnetkit.data.tars import FILE as TAR_FILE
 from resnetkit.data.tars import open_tars, tar_files
+from resnetkit.download import Watch
 from resnetkit.errors import DataError, nearest, plain
 
 __all__ = ["KNOWN", "Columns", "Part", "PartName", "Source", "fetch", "open_source"]

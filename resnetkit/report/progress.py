@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from resnetkit import download
 from resnetkit.data import hub, sources
 from resnetkit.data.known import TABLE
 from resnetkit.engine.step import Tick
@@ -159,10 +160,16 @@ def fetch(data: str) -> None:
     """
     if text := hub.announce(data):
         sys.stderr.write(f"note: {plain(text)}\n")
+    known = TABLE.get(data)
+    sources.fetch(data, fetching(f"fetching {data}: {known.title}; licence: {known.licence}" if known else ""))
+
+
+def fetching(title: str = "") -> download.Watch:
+    """A watch for files that come over the network: the ``title`` once, each file once, and how far it is."""
     told: set[str] = set()
 
     def watch(name: str, done: int, of: int) -> None:
-        lines = [] if told else [f"fetching {data}: {TABLE[data].title}; licence: {TABLE[data].licence}"]
+        lines = [title] if title and not told else []
         lines += [] if name in told else [f"fetching {name}, {of:,} bytes"]
         told.add(name)
         news = "".join(f"{line}\n" for line in lines)
@@ -172,7 +179,7 @@ def fetch(data: str) -> None:
             sys.stderr.write(news)
             sys.stderr.flush()
 
-    sources.fetch(data, watch)
+    return watch
 
 
 def clock(seconds: float) -> str:

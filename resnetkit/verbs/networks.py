@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from resnetkit import published
 from resnetkit.arguments import class_names, numbers, whole
 from resnetkit.errors import ResourceError, UsageError, plain, some
 from resnetkit.flags import DECIMAL, Parser, value_of
@@ -82,13 +83,15 @@ def models(asked: Namespace, out: TextIO) -> int:
     found = describe.listing(asked.pattern)
     if not found:
         raise UsageError(f"no network is called {show(asked.pattern)}", "see them all with: resnet models")
+    for row in found:
+        row["weights"] = [one.name for one in published.of([row["name"]])]
     if asked.json:
         say(out, found)
         return 0
-    rows = [("name", "input", "parameters", "multiply-adds")]
+    rows = [("name", "input", "weights", "parameters", "multiply-adds")]
     for row in found:
-        shape = "x".join(map(str, row["input"]))
-        rows.append((row["name"], shape, f"{row['parameters']:,}", f"{row['macs']:,}"))
+        shape, count = "x".join(map(str, row["input"])), len(row["weights"])
+        rows.append((row["name"], shape, str(count or ""), f"{row['parameters']:,}", f"{row['macs']:,}"))
     say(out, "\n".join(describe.columns(rows)))
     return 0
 

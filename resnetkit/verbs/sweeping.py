@@ -64,7 +64,8 @@ def sweep(asked: Namespace, out: TextIO) -> int:
                 continue
             print(f"\ntrial {number + 1} of {count}: {said(trial.changes)}", file=sys.stderr)
             try:
-                progress.watch_run(trials.attempt(plan, trial, folder, progress.counting("looked at")))
+                looking, fetching = progress.counting("looked at"), progress.fetching()
+                progress.watch_run(trials.attempt(plan, trial, folder, looking, fetching))
             except (DivergedError, UsageError) as error:  # of this trial: others may do
                 failed = error if isinstance(error, UsageError) else failed
                 print(f"note: this trial ends here, since {plain(error.what)}", file=sys.stderr)

@@ -18,6 +18,7 @@ from resnetkit.verbs.networks import (
 from resnetkit.verbs.sweeping import sweep, sweep_flags
 from resnetkit.verbs.training import train, train_flags
 from resnetkit.verbs.verb import Verb
+from resnetkit.verbs.weights import list_weights, weights_flags
 
 VERBS = {
     "train": Verb("DATA [--model NAME] [--out DIR] ...", "learn to tell pictures apart", train_flags, train),
@@ -34,6 +35,9 @@ VERBS = {
     "export": Verb(EXPORT, "take a model to another library", export_flags, export),
     "recipes": Verb("[--json]", "list ways to train that have a name", recipes_flags, list_recipes),
     "models": Verb("[PATTERN] [--json]", "list the networks that have a name", models_flags, models),
+    "weights": Verb(
+        "[PATTERN] [--verify] [--json]", "list the weights that others published", weights_flags, list_weights
+    ),
     "describe": Verb(
         "MODEL [--size N] [--mermaid] [--json]", "show what a network is made of", describe_flags, describe
     ),
@@ -56,6 +60,8 @@ SYNONYMS = {
     "list": "models",
     "ls": "models",
     "zoo": "models",
+    "pretrained": "weights",
+    "checkpoints": "weights",
     "info": "describe",
     "show": "describe",
     "summary": "describe",

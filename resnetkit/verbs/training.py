@@ -50,7 +50,7 @@ def train(asked: Namespace, out: TextIO) -> int:
     if resumed:
         events = training.resuming(asked.resume, data=asked.data, workers=given(asked).get("workers"), watch=watch)
     else:
-        events = training.training(run, chosen, watch=watch)
+        events = training.training(run, chosen, watch=watch, fetching=progress.fetching())
     done = progress.watch_run(events)
     if asked.json:
         say(out, json.loads((done.folder / "metrics.json").read_bytes()))
@@ -68,7 +68,7 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
     from resnetkit.runfolder import check_out
 
     check_out(run.out)
-    job = prepare(run, chosen, watch=progress.counting("looked at"))
+    job = prepare(run, chosen, watch=progress.counting("looked at"), fetching=progress.fetching())
     lines, cost = dict(job.lines()), forecast(job)
     lines["time"] = f"about {progress.clock(cost.seconds)} here ({cost.seconds_a_step:.3g} seconds a step)"
     lines["memory"] = f"about {cost.bytes / 2**20:,.0f} MiB"
@@ -89,6 +89,7 @@ def resolved(job: "Job") -> dict[str, Any]:
     settings = job.settings
     return {
         "model": settings.model,
+        "weights": settings.run.weights,
         "size": list(settings.preprocess.size),
         "channels": settings.preprocess.channels,
         "classes": list(settings.classes),

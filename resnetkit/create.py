@@ -1,0 +1,188 @@
+"""Networks by name, with published weights, those of a file, or none: as timm's users make them."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from torch import Tensor
+
+from resnetkit import modelfile, published, zoo
+from resnetkit import pretrained as pretrained_files
+from resnetkit.backbone import Backbone, with_output_stride
+from resnetkit.dialects import to_ours
+from resnetkit.errors import ResourceError, UsageError, WeightsError, plain
+from resnetkit.foreign import read_foreign
+from resnetkit.init import initialize
+from resnetkit.layout import lay_out
+from resnetkit.mobilenets import build
+from resnetkit.network import Network
+from resnetkit.plan import with_io
+from resnetkit.published import LIST
+from resnetkit.specfile import find
+from resnetkit.weights import adapt_first, fill, first_in, head_in, refuse_others, transfer
+
+log = logging.getLogger(__name__)
+
+
+@overload
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    weights: str | Path | Mapping[str, Tensor] | None = None,
+    zero_init_last: bool = False,
+    allow_unpinned: bool = False,
+    global_pool: str = "avg",
+    output_stride: int = 32,
+    features_only: Literal[False] = False,
+    out_indices: None = None,
+) -> Network: ...
+@overload
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    weights: str | Path | Mapping[str, Tensor] | None = None,
+    zero_init_last: bool = False,
+    allow_unpinned: bool = False,
+    global_pool: str = "avg",
+    output_stride: int = 32,
+    *,
+    features_only: Literal[True],
+    out_indices: Sequence[int] | int | None = None,
+) -> Backbone: ...
+def create_model(
+    name: str,
+    pretrained: bool = False,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    weights: str | Path | Mapping[str, Tensor] | None = None,
+    zero_init_last: bool = False,
+    allow_unpinned: bool = False,
+    global_pool: str = "avg",
+    output_stride: int = 32,
+    features_only: bool = False,
+    out_indices: Sequence[int] | int | None = None,
+) -> Network | Backbone:
+    """A network of the zoo: images (n, in_chans, h, w) to logits (n, num_classes), or to features where that is 0.
+
+    ``weights`` is a file or a state dict, which must fit whole, or names published ones: ``timm/resnet50.a1_in1k``,
+    ``torchvision/resnet50``, ``IMAGENET1K_V2``. ``pretrained`` takes the best that are published, or those of a tag,
+    as in ``create_model("resnet50.a1_in1k", pretrained=True)``; ``allow_unpinned`` takes what is there today.
+    Classes and channels that are not given are those of the weights, else of the zoo. Where given ones differ from the
+    weights', the head is begun afresh and the first convolution adapted, as in timm, and the log says so. Features are
+    the mean of the last map, or with ``global_pool`` "" the map itself. With ``features_only`` the maps of
+    ``out_indices`` are the answer, and nothing is left of the head.
+    Raises UsageError for a name, a number or an argument that cannot be meant, WeightsError for weights that do not fit
+    or are not what they should be, ResourceError for published ones that cannot be had.
+    """
+    if out_indices is not None and not features_only:
+        raise UsageError("out_indices chooses maps, and logits are asked for", "give features_only=True")
+    if features_only and (num_classes or global_pool != "avg"):
+        raise UsageError("features_only leaves no head for num_classes and global_pool", "leave them out")
+    if global_pool != "avg" and num_classes != 0:
+        raise UsageError("global_pool is for networks without classes", "give num_classes=0, or leave it out")
+    if pretrained and weights is None and f"timm/{name}" in {row.name for row in published.of()}:
+        name, weights = name.partition(".")[0], f"timm/{name}"
+    plan = lay_out(with_output_stride(find(name), output_stride))
+    if output_stride < 32 and plan.reduction != output_stride:
+        raise UsageError(f"the last map of {name} has a stride of {plan.reduction}", "leave output_stride out")
+    weights = chosen(name, weights, pretrained, allow_unpinned)
+    state: Mapping[str, Tensor] = {}
+    if isinstance(weights, Mapping):
+        state = weights
+    elif weights is not None:
+        state = read_foreign(weights)
+    what = str(weights) if isinstance(weights, str | Path) else "the state dict"
+    refuse_others(state, what)
+    state = to_ours(state, [], what=what)
+    if features_only:  # whose weights may come with a head or without
+        state, num_classes = {key: value for key, value in state.items() if key not in head_in(state)}, 0
+    classes, channels = io_of(state)
+    try:
+        plan = with_io(
+            plan,
+            channels=channels if in_chans is None else in_chans,
+            classes=classes if num_classes is None else num_classes,
+        )
+    except ValueError as error:
+        raise UsageError(f"num_classes or in_chans cannot be meant: {error}", "use whole numbers above 0") from error
+    model = build(plan)
+    initialize(model, seed=None, zero_last=zero_init_last)
+    if isinstance(weights, str | Path) and model.in_chans == channels:
+        model.seen = seen_by(weights)
+    said: list[str] = []
+    if weights is None:
+        pass
+    elif num_classes is None or num_classes == classes or features_only:
+        state, said = adapt_first(state, plan.channels)
+        fill(model, state, what=what)
+    else:
+        said = [str(transfer(model, state, old_classes=None, new_classes=(), what=what))]
+    for text in said:
+        log.warning("%s: %s", plain(what), text)
+    if global_pool != "avg":
+        model.reset_classifier(0, global_pool)
+    return Backbone(model, out_indices) if features_only else model
+
+
+def seen_by(path: str | Path) -> dict[str, Any]:
+    """How the weights of a model file were trained to see, in timm's words; nothing for other files."""
+    if not modelfile.is_ours(path):
+        return {}
+    card = modelfile.read_card(path).preprocess
+    return {
+        "input_size": (card.channels, *card.size),
+        "mean": card.mean,
+        "std": card.std,
+        "crop_pct": card.crop,
+        "interpolation": card.interpolation,
+    }
+
+
+def chosen(
+    name: str, weights: str | Path | Mapping[str, Tensor] | None, pretrained: bool, allow_unpinned: bool
+) -> str | Path | Mapping[str, Tensor] | None:
+    """The weights to use, where names of published ones have become files."""
+    if isinstance(weights, str) and not Path(weights).exists():
+        weights = published.named(name, weights) or weights
+    if isinstance(weights, str) and published.is_name(weights) and not Path(weights).exists():
+        return obtain(name, weights, allow_unpinned)
+    if allow_unpinned:
+        raise UsageError("allow_unpinned is for published weights that are named", "leave it out")
+    return best(name) if pretrained and weights is None else weights
+
+
+def obtain(name: str, weights: str, allow_unpinned: bool) -> Path:
+    """The file of published weights that were asked for, for the network of that name."""
+    wanted = published.want(weights)
+    if wanted.row.network != name:
+        raise WeightsError(f"{weights} are of {wanted.row.network}, not of {name}", LIST)
+    published.refuse_idle_unpinned(weights, allow_unpinned)
+    return pretrained_files.obtain(wanted).path
+
+
+def best(name: str) -> Path:
+    """The file of the best published weights of a network."""
+    if not published.candidates(name):
+        raise WeightsError(f"there are no published weights of {name} that can be checked here", LIST)
+    got, why = pretrained_files.automatic(name)
+    if got is None:
+        raise ResourceError(f"{name}: {why}", "name a file, weights='FILE', or a mirror: HF_ENDPOINT, RESNETKIT_MIRROR")
+    return got.path
+
+
+def io_of(state: Mapping[str, Tensor]) -> tuple[int | None, int | None]:
+    """The classes and channels of weights, where they have a head and a first convolution of the usual shape."""
+    head, first = state.get(head_in(state)[0]), state.get(first_in(state))
+    classes = head.shape[0] if head is not None and head.ndim == 2 else None
+    channels = first.shape[1] if first is not None and first.ndim > 2 else None
+    return classes or None, channels or None
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The networks that ``create_model`` knows, by name; ``pattern`` has wildcards, or is a part of the name."""
+    return sorted(zoo.names(pattern))

@@ -9,7 +9,7 @@ segment.py (seed 0; torch 2.13.0 on a CPU; python examples/wrong_backbones.py):
 | program | mean IoU |
 |---|---|
 | right | 46.4 % |
-| maps from coarse to fine: nothing complains, fine maps are told of coarse ones no more | 45.5 %: within what chance does |
+| maps from coarse to fine: nothing complains, fine maps are told of coarse ones no more | 45.5 % |
 | the channels of resnet50 for a smaller network | RuntimeError: expected input ... to have 256 channels |
 
 On small scenes the wrong order costs little, which is why it stays unseen.

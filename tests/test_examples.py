@@ -194,7 +194,7 @@ def test_a_feature_pyramid_network_finds_the_digits(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_explainers_look_at_the_digit(tmp_path: Path) -> None:
     out = beside_torchvision("explain.py", tmp_path, "pytorch_grad_cam", "captum.attr")
-    assert percent(out)[0] > 0.9
+    assert percent(out)[0] > 0.6
     cover = percent(out, "boxes cover ")[0]
     heat, gradients = percent(out, "Grad-CAM: ")[0], percent(out, "gradients: ")[0]
     assert min(heat, gradients) > 2.5 * cover
@@ -246,7 +246,7 @@ def test_a_head_says_how_to_run_it_and_what_goes_wrong(name: str) -> None:
     head = (EXAMPLES / name).read_text(encoding="utf-8").split('"""')[1]
     assert f"    python examples/{name}" in head
     assert "\n|---|" in head
-    assert "seeds 0 to 2" in head or "seed 0;" in head
+    assert "seeds 0 to 2" in head or "seeds 0 and 1;" in head
     assert "python examples/wrong_" in head
 
 

@@ -2,7 +2,8 @@
 
     python examples/segment.py
 
-What such programs get wrong, measured on this task (seeds 0 and 1; torch 2.13.0 on a CPU; python examples/wrong_backbones.py):
+What such programs get wrong, measured on this task (seeds 0 and 1; torch 2.13.0 on a CPU;
+python examples/wrong_backbones.py):
 
 | program | pixels that are right | mean IoU |
 |---|---|---|

@@ -4,13 +4,19 @@
     python examples/explain.py
 
 One digit of four lies somewhere in a noisy scene, and the network says which. A map of heat shows that it looked at the
-digit if its heat lies on the digit. What such programs get wrong (share of the heat in the digit's box, itself BOX of
-the scene; seeds 0 to 2, from lowest to highest; torch 2.13.0 on a CPU; python examples/wrong_backbones.py):
+digit if its heat lies on the digit. What such programs get wrong (share of the heat in the digit's box, which is 9 % of
+the scene; how far integrated gradients are from adding up to the change of the logit, as they should; seeds 0 and 1;
+torch 2.13.0 on a CPU; python examples/wrong_backbones.py):
 
-| program | heat in the box |
-|---|---|
-TABLE
+| program | heat in the box | off by |
+|---|---|---|
+| Grad-CAM of the last stage | 30 to 33 % | |
+| Grad-CAM of the last stage, nothing learned yet: it points at the digit, too | 11 to 18 % | |
+| integrated gradients | 48 to 62 % | 0.02 |
+| integrated gradients, nothing learned yet | 26 to 27 % | |
+| integrated gradients of a network in training mode, where the norms mix the pictures | 51 to 58 % | 1.4 to 1.7 |
 
+Ink draws heat by itself: compare with a network that knows nothing. The heat does not show the last mistake.
 """
 
 import torch

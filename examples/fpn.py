@@ -4,11 +4,15 @@
 
 A feature pyramid network (Lin et al. 2017, arXiv:1612.03144) takes maps by name, adds each coarse one to the next finer
 one, and answers as many maps of equal width. It trusts the order in which it gets them. Measured on the task of
-segment.py (seeds 0 to 2, from lowest to highest; torch 2.13.0 on a CPU; python examples/wrong_backbones.py):
+segment.py (seeds 0 and 1; torch 2.13.0 on a CPU; python examples/wrong_backbones.py):
 
 | program | mean IoU |
 |---|---|
-TABLE
+| right | 40.9 to 46.4 % |
+| maps from coarse to fine: nothing complains, fine maps are told of coarse ones no more | 39.3 to 45.5 % |
+| the channels of resnet50 for a smaller network | RuntimeError: expected input ... to have 256 channels |
+
+On small scenes the wrong order costs little, which is why it stays unseen.
 """
 
 import torch

@@ -2,13 +2,17 @@
 
     python examples/segment.py
 
-What such programs get wrong, measured on this task (seeds 0 to 2, from lowest to highest; torch 2.13.0 on a CPU;
+What such programs get wrong, measured on this task (seeds 0 and 1; torch 2.13.0 on a CPU;
 python examples/wrong_backbones.py):
 
 | program | pixels that are right | mean IoU |
 |---|---|---|
-TABLE
+| right | 91.8 to 92.6 % | 30.0 to 36.3 % |
+| it answers ground everywhere: counting pixels, nobody notices | 89.4 % | 17.9 % |
+| the decoder sees the last map alone, which has no edges any more | 89.3 to 89.4 % | 18.3 to 20.4 % |
+| judged in training mode, a picture at a time | 91.6 to 92.0 % | 28.9 to 33.3 % |
 
+The training is short. Mean IoU counts each class alike, however few its pixels.
 """
 
 import torch

@@ -32,6 +32,7 @@ def test_both_languages_show_the_same_commands() -> None:
 @pytest.mark.slow
 def test_the_commands_run(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(data_dir)
+    (tmp_path / "mine.json").write_text(*blocks(READMES[0], "json"))
     for line in commands(READMES[0]):
         program, *words = shlex.split(line)
         assert program == "resnet"

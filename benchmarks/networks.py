@@ -1,10 +1,14 @@
-"""Write docs/networks.md and its picture: what every network costs, and how far it is from the same one elsewhere.
+"""Fill the tables of docs/networks.md and its picture: what every network costs, and how far it is from its peer.
 
 python -m benchmarks.networks          everything anew (minutes)
 """
 
+import json
+import re
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import matplotlib as mpl
 
@@ -16,27 +20,19 @@ from resnetkit.cost import totals  # noqa: E402
 from resnetkit.layout import lay_out  # noqa: E402
 from resnetkit.plan import each  # noqa: E402
 from resnetkit.published import Row, rows  # noqa: E402
+from resnetkit.run import notes  # noqa: E402
+from resnetkit.spec import Spec  # noqa: E402
 from resnetkit.zoo import ZOO, find  # noqa: E402
 
-PAGE, PICTURE = ROOT / "docs" / "networks.md", ROOT / "docs" / "networks.png"
-INTRO = """# Networks
-
-Made by `python -m benchmarks.networks`. `resnet models` lists them, `resnet describe NAME` shows one layer by layer.
-
-* **parameters**, **multiply-adds** (millions, of convolutions and of the head) and **activations** (millions, what
-  convolutions give) at the input that is named; **field**: how many pixels along a side one point of the last map
-  depends on, attention aside.
-* **top-1**: the best published accuracy on ImageNet's validation pictures among the weights that
-  [published weights](published.md) lists, with the weights' name. It is their authors' figure, not ours.
-* **equals**: the library whose network of the same tensors was given the same numbers (norms as after training, one
-  picture of odd sides), and the largest difference of a logit, in shares of the largest, in float64 and in float32.
-  A dash: no library that we test against has it; its figures are kept in `tests/golden/zoo.json`.
-
-![accuracy against cost](networks.png)
-
-| network | input | parameters | multiply-adds | activations | field | top-1 | equals | float64 | float32 |
-|---|---|---|---|---|---|---|---|---|---|
-"""
+DOCS = ROOT / "docs"
+PAGES = (DOCS / "networks.md", DOCS / "networks.zh-CN.md")
+HEADS = {
+    "networks.md": "network | input | parameters | multiply-adds | activations | field | top-1 "
+    "| equals | float64 | float32",
+    "networks.zh-CN.md": "网络 | 输入 | 参数 | 乘加 | 激活 | 感受野 | top-1 | 相同 | float64 | float32",
+}
+ENTRIES = "entry | ResNet-50 | what it is"
+PLACE = re.compile(r"(<!-- made by benchmarks/networks.py: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
@@ -44,8 +40,27 @@ def main() -> None:
     for name in ZOO:
         lines.append(line(name))
         print(lines[-1], file=sys.stderr, flush=True)
-    PAGE.write_text(INTRO + "\n".join(lines) + "\n", encoding="utf-8")
+    for page in PAGES:
+        tables = {"networks": table(HEADS[page.name], lines), "entries": table(ENTRIES, entries())}
+        text = page.read_text(encoding="utf-8")
+        text = PLACE.sub(lambda found, made=tables: found[1] + made[found[2]] + found[3], text)
+        page.write_text(text, encoding="utf-8")
     draw()
+
+
+def table(head: str, lines: list[str]) -> str:
+    rule = "|---" * (head.count("|") + 1) + "|"
+    return "\n".join([f"| {head} |", rule, *lines]) + "\n"
+
+
+def entries() -> list[str]:
+    """What a Spec can say, from its own comments."""
+    says, lines = notes(Spec), []
+    for field in fields(Spec):
+        words = [json.dumps(word) for word in get_args(get_type_hints(Spec)[field.name]) if isinstance(word, str)]
+        choice = f": {', '.join(words)}" if words else ""
+        lines.append(f"| `{field.name}` | `{json.dumps(field.default)}` | {says[field.name]}{choice} |")
+    return lines
 
 
 def line(name: str) -> str:
@@ -65,28 +80,38 @@ def best(name: str) -> Row | None:
 
 
 def draw() -> None:
-    """Accuracy against multiply-adds, at the size that each accuracy was measured at."""
+    """Accuracy against multiply-adds, at the size that each accuracy was measured at; names where there is room."""
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(11, 7), layout="constrained")
+    figure, axes = plt.subplots(figsize=(11, 8), layout="constrained")
+    every = []
     for word, colour in FAMILIES.items():
-        points = []
-        for name in ZOO:
-            row = best(name)
-            if row and family(name) == word:
-                cost = totals(lay_out(find(name)), row.measured_at or row.size).macs / 1e9
-                points.append((cost, row.top1, name))
-        if points:
-            axes.scatter(*zip(*[(x, y) for x, y, _ in points], strict=True), s=28, color=colour, label=word)
-        for x, y, name in points:
-            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6.5, color="#444444")
+        points = [point for name in ZOO if family(name) == word for point in placed(name)]
+        axes.scatter([x for x, _, _ in points], [y for _, y, _ in points], s=28, color=colour, label=word)
+        every += points
     axes.set_xscale("log")
+    axes.margins(x=0.09)
     axes.set_xlabel("multiply-adds, billions, at the size of the published figure")
     axes.set_ylabel("published top-1, percent (weights differ in data and recipe)")
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
-    figure.savefig(PICTURE, dpi=130)
+    figure.draw_without_rendering()
+    named: list[tuple[float, float]] = []
+    for x, y, name in sorted(every, key=lambda point: len(point[2])):  # short names are those that people know
+        right, up = axes.transData.transform((x, y))
+        if all(abs(right - other) > 115 or abs(up - above) > 10 for other, above in named):
+            named.append((right, up))
+            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=6.5, color="#444444")
+    figure.savefig(DOCS / "networks.png", dpi=130)
+
+
+def placed(name: str) -> list[tuple[float, float, str]]:
+    """Where a network with published weights stands: billions of multiply-adds, top-1, name."""
+    row = best(name)
+    if row is None or row.top1 is None:
+        return []
+    return [(totals(lay_out(find(name)), row.measured_at or row.size).macs / 1e9, row.top1, name)]
 
 
 FAMILIES = {

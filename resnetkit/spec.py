@@ -40,11 +40,11 @@ class Spec:
     attention: AttentionName = "none"  # at the end of each branch
     reduction: int = 16  # of the channels within an attention
     blur: bool = False  # low-pass filters before the resolution is halved (Zhang 2019)
-    norm: NormName = "batch"
+    norm: NormName = "batch"  # of the batch, of groups of channels (32), or frozen
     eps: float = 1e-5  # of each norm
     bias: bool = False  # of each convolution
     bare: bool = False  # projections have no norm
-    activation: ActName = "relu"
+    activation: ActName = "relu"  # after norms and sums
     channels: int = 3  # of the input
     classes: int = 1000  # of the answer; 0 leaves the pooled features as they are
     size: Sides = 224  # of the input that it is meant for, in pixels along each side

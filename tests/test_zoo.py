@@ -1,11 +1,13 @@
 """Every network that has a name: the same answers as the public one, the same numbers as ever, and fit for all uses."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from peers import peer
 from torch import Tensor
 from zoo_peers import compared, filled
 
@@ -14,6 +16,7 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card, load, save
+from resnetkit.network import Network
 from resnetkit.plan import Plan, with_io
 from resnetkit.planfile import to_json
 from resnetkit.spec import Spec
@@ -59,6 +62,24 @@ def test_networks_that_nobody_else_has_are_named() -> None:
     assert set(ZOO) >= ALONE
 
 
+def gradients(model: Network, x: Tensor) -> dict[str, Tensor]:
+    """Of every parameter, for one step of training; running statistics are left as they were."""
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.zero_grad()
+    model.train()(x).square().sum().backward()
+    model.load_state_dict(before)
+    model.eval()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def test_every_network_of_timm_that_a_spec_can_say_is_here() -> None:
+    """What is left has pools for filters, narrow first convolutions, mixed blocks, uneven widths or other norms."""
+    timm = peer("timm")
+    theirs = {*timm.list_models(module="resnet"), *timm.list_models(module="resnetv2")}
+    left = {name for name in theirs - set(ZOO) if not re.search(r"aa\d|_bit$|_pruned$|_(evos|frn)$", name)}
+    assert left == {"senet154", "test_resnet"}
+
+
 # The depth of a network changes nothing in how it is used: two blocks a stage hold all that it is made of.
 SHORT = {json.dumps(to_json(plan)): name for name in reversed(ZOO) for plan in [short(name)]}
 
@@ -82,6 +103,11 @@ def test_a_network_is_fit_for_all_uses(name: str, tmp_path: Path) -> None:
         near(low(x).float(), model(x), 0.15)
     program = torch.export.export(model, (x,)).module()
     near(program(x), model(x), 1e-5)
+    kept = gradients(model, x)
+    model.set_grad_checkpointing()
+    for name_of, gradient in gradients(model, x).items():
+        assert torch.equal(gradient, kept[name_of])
+    model.set_grad_checkpointing(False)
     if plan.ndim == 2:
         pixels = Preprocess(size=(32, 32), mean=(0.5,) * channels, std=(0.2,) * channels, channels=channels)
         card = Card(model=name, plan=plan, classes=tuple("abcdefg"), preprocess=pixels)

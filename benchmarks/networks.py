@@ -18,10 +18,10 @@ from zoo_peers import compared  # noqa: E402
 
 from resnetkit.cost import totals  # noqa: E402
 from resnetkit.layout import lay_out  # noqa: E402
-from resnetkit.plan import each  # noqa: E402
 from resnetkit.published import Row, rows  # noqa: E402
 from resnetkit.run import notes  # noqa: E402
 from resnetkit.spec import Spec  # noqa: E402
+from resnetkit.units import each  # noqa: E402
 from resnetkit.zoo import ZOO, find  # noqa: E402
 
 DOCS = ROOT / "docs"

@@ -9,8 +9,9 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
-from resnetkit.plan import each, with_io
+from resnetkit.plan import with_io
 from resnetkit.specfile import find, title
+from resnetkit.units import each
 from resnetkit.walk import HEAD, first_name, shapes
 from resnetkit.weights import check
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from resnetkit import plan as plans
+from resnetkit import units
 from resnetkit.layers import CONVS, NORMS, conv_of
 
 
@@ -125,7 +125,7 @@ def points(x: Tensor) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
 
 
-def attend(block: plans.Block, ndim: int) -> nn.Module:
+def attend(block: units.Block, ndim: int) -> nn.Module:
     one = block.attention
     if one is None:
         return nn.Identity()
@@ -136,10 +136,10 @@ def attend(block: plans.Block, ndim: int) -> nn.Module:
     return Cbam(block.c_out, one.reduced, one.kernel, ndim)
 
 
-def joining(block: plans.Block, ndim: int) -> nn.Module:
+def joining(block: units.Block, ndim: int) -> nn.Module:
     """How branch and shortcut become one."""
     if block.scale is None:
         return Sum()
     if block.scale == "gated":
-        return GatedSum(block.c_in, block.c_out, plans.each(block.stride, ndim))
+        return GatedSum(block.c_in, block.c_out, units.each(block.stride, ndim))
     return WeighedSum(1, 0.0) if block.scale == "rezero" else WeighedSum(block.c_out, 0.1)

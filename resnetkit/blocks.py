@@ -6,7 +6,7 @@ are nothing but the sum where a plan asks for no more.
 
 from torch import Tensor, nn
 
-from resnetkit import plan as plans
+from resnetkit import units
 from resnetkit.attention import attend, joining
 from resnetkit.layers import activation, blur, bridge, convolution, norm
 
@@ -14,7 +14,7 @@ from resnetkit.layers import activation, blur, bridge, convolution, norm
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut (figure 5, left)."""
 
-    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
+    def __init__(self, block: units.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second = block.branch
         self.conv1, self.bn1, self.aa = convolution(first, ndim), norm(first, ndim), blur(first.c_out, first.blur)
@@ -34,7 +34,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """A 3x3 convolution between two 1x1, beside a shortcut (figure 5, right)."""
 
-    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
+    def __init__(self, block: units.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second, third = block.branch
         self.conv1, self.bn1 = convolution(first, ndim), norm(first, ndim)
@@ -56,7 +56,7 @@ class Bottleneck(nn.Module):
 class PlainBlock(nn.Module):
     """Two 3x3 convolutions and no shortcut (figure 3, middle): what residual learning is compared with."""
 
-    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
+    def __init__(self, block: units.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second = block.branch
         self.conv1, self.bn1, self.aa = convolution(first, ndim), norm(first, ndim), blur(first.c_out, first.blur)
@@ -74,7 +74,7 @@ class PreactBasicBlock(nn.Module):
     Where the shape changes, the shortcut begins behind the first activation, as in the authors' code.
     """
 
-    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
+    def __init__(self, block: units.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second = block.branch
         self.bn1, self.conv1 = norm(first, ndim, first=True), convolution(first, ndim)
@@ -95,7 +95,7 @@ class PreactBasicBlock(nn.Module):
 class PreactBottleneck(nn.Module):
     """The same with a 3x3 convolution between two 1x1."""
 
-    def __init__(self, block: plans.Block, ndim: int = 2) -> None:
+    def __init__(self, block: units.Block, ndim: int = 2) -> None:
         super().__init__()
         first, second, third = block.branch
         self.bn1, self.conv1 = norm(first, ndim, first=True), convolution(first, ndim)

@@ -8,8 +8,9 @@ from typing import Any
 from resnetkit.cost import totals
 from resnetkit.errors import plain
 from resnetkit.layout import lay_out
-from resnetkit.plan import Block, Layer, Plan, Pool, each, product
+from resnetkit.plan import Plan
 from resnetkit.spec import Sides
+from resnetkit.units import Block, Layer, Pool, each, product
 from resnetkit.walk import HEAD, LAST, Row, branch_names, rows, sides_of, stage_name, stem_names
 from resnetkit.zoo import ZOO, names
 

@@ -11,7 +11,8 @@ from torch import Generator, Tensor, nn
 from resnetkit.attention import GatedSum, WeighedSum
 from resnetkit.dice import address
 from resnetkit.layers import BATCH_NORMS, CONVOLUTIONS
-from resnetkit.plan import Block, Plan
+from resnetkit.plan import Plan
+from resnetkit.units import Block
 from resnetkit.walk import HEAD, branch_names, stage_name
 
 

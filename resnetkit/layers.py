@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnetkit import plan as plans
-from resnetkit.plan import GROUPS, each, same
+from resnetkit import units
 from resnetkit.spec import NormName, Sides
+from resnetkit.units import GROUPS, each, same
 
 CONVS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -104,7 +104,7 @@ def conv_of(ndim: int, c_in: int, c_out: int, kernel: Any, **values: Any) -> nn.
     return CONVS[ndim](c_in, c_out, kernel, **values)
 
 
-def convolution(layer: plans.Layer, ndim: int) -> nn.Module:
+def convolution(layer: units.Layer, ndim: int) -> nn.Module:
     if ndim == 0:
         return nn.Linear(layer.c_in, layer.c_out, bias=layer.bias)
     return conv_of(
@@ -120,7 +120,7 @@ def convolution(layer: plans.Layer, ndim: int) -> nn.Module:
     )
 
 
-def norm(layer: plans.Layer, ndim: int, first: bool = False) -> nn.Module:
+def norm(layer: units.Layer, ndim: int, first: bool = False) -> nn.Module:
     """The norm after a convolution, or ``first`` before it."""
     if layer.eps is None:
         return nn.Identity()
@@ -133,7 +133,7 @@ def norm_of(kind: NormName, channels: int, eps: float, ndim: int) -> nn.Module:
     return FrozenNorm(channels, eps) if kind == "frozen" else NORMS[ndim](channels, eps=eps)
 
 
-def activation(act: plans.Act) -> nn.Module:
+def activation(act: units.Act) -> nn.Module:
     if act == "relu":
         return nn.ReLU(inplace=True)
     if act == "relu6":
@@ -149,7 +149,7 @@ def blur(channels: int, stride: int) -> nn.Module:
     return Blur(channels, stride) if stride else nn.Identity()
 
 
-def pooling(pool: plans.Pool | None, channels: int, ndim: int) -> nn.Module:
+def pooling(pool: units.Pool | None, channels: int, ndim: int) -> nn.Module:
     """What halves the resolution after the stem, or thins the map before a projection."""
     if pool is None:
         return nn.Identity()
@@ -170,7 +170,7 @@ def mean(kernel: tuple[int, ...], stride: tuple[int, ...]) -> nn.Module:
     return MEANS[ndim](same(kernel), same(stride), ceil_mode=True, count_include_pad=False)
 
 
-def bridge(shortcut: plans.Shortcut, ndim: int) -> nn.Module | None:
+def bridge(shortcut: units.Shortcut, ndim: int) -> nn.Module | None:
     """What x goes through on its way to the sum; nothing where its shape stays."""
     if shortcut.layer is not None:
         steps = [pooling(shortcut.pool, shortcut.layer.c_in, ndim)] if shortcut.pool else []
@@ -188,7 +188,7 @@ def bridge(shortcut: plans.Shortcut, ndim: int) -> nn.Module | None:
     return nn.Sequential(LARGEST[ndim](1, shortcut.stride), ZeroChannels(shortcut.pad, ndim))
 
 
-def stem(layers: tuple[plans.Layer, ...], ndim: int) -> nn.Module:
+def stem(layers: tuple[units.Layer, ...], ndim: int) -> nn.Module:
     """All of a stem but its last norm and activation."""
     *before, last = layers
     if not before:

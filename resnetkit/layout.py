@@ -7,21 +7,9 @@ from dataclasses import dataclass, replace
 from math import log2
 
 from resnetkit.mobile import Mobile, lay_out_mobile
-from resnetkit.plan import (
-    Attention,
-    Block,
-    BlockKind,
-    Layer,
-    Norm,
-    Plan,
-    Pool,
-    ScaleKind,
-    Shortcut,
-    each,
-    product,
-    same,
-)
+from resnetkit.plan import Plan
 from resnetkit.spec import DEEP, Sides, Spec
+from resnetkit.units import Attention, Block, BlockKind, Layer, Norm, Pool, ScaleKind, Shortcut, each, product, same
 
 EXPANSION = 4  # a bottleneck ends in four times its width (table 1)
 

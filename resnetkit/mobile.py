@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from resnetkit.plan import Act, Block, Layer, Plan, Pool, Shortcut
+from resnetkit.plan import Plan
 from resnetkit.spec import choice, whole
+from resnetkit.units import Act, Block, Layer, Pool, Shortcut
 
 MobileName = Literal["mobilenetv2", "shufflenetv2"]
 

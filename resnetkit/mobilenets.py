@@ -6,7 +6,7 @@ Sandler et al. 2018 (arXiv:1801.04381); Ma et al. 2018 (arXiv:1807.11164).
 import torch
 from torch import Tensor, nn
 
-from resnetkit import plan as plans
+from resnetkit import units
 from resnetkit.init import initialize
 from resnetkit.layers import activation, convolution, norm, pooling, whole_map
 from resnetkit.model import ResNet
@@ -17,7 +17,7 @@ from resnetkit.plan import Plan
 class DepthwiseBlock(nn.Module):
     """Each channel by itself, then all together: the first block, which expands nothing."""
 
-    def __init__(self, block: plans.Block) -> None:
+    def __init__(self, block: units.Block) -> None:
         super().__init__()
         deep, point = block.branch
         self.conv_dw, self.bn1, self.act1 = convolution(deep, 2), norm(deep, 2), activation(deep.act)
@@ -33,7 +33,7 @@ class DepthwiseBlock(nn.Module):
 class InvertedBlock(nn.Module):
     """Wide within, narrow at its ends, and nothing after the sum (figure 3b)."""
 
-    def __init__(self, block: plans.Block) -> None:
+    def __init__(self, block: units.Block) -> None:
         super().__init__()
         wide, deep, point = block.branch
         self.conv_pw, self.bn1, self.act1 = convolution(wide, 2), norm(wide, 2), activation(wide.act)
@@ -71,7 +71,7 @@ class MobileNetV2(Network):
 class ShuffleBlock(nn.Module):
     """Half of the channels go by, or both ways halve the resolution; then channels are shuffled (figure 3c and 3d)."""
 
-    def __init__(self, block: plans.Block) -> None:
+    def __init__(self, block: units.Block) -> None:
         super().__init__()
         self.halves = block.shortcut.kind == "half"
         lead, last = block.shortcut.lead, block.shortcut.layer
@@ -104,11 +104,11 @@ class ShuffleNetV2(Network):
         initialize(self, seed=None, zero_last=False)
 
 
-def inverted(block: plans.Block) -> nn.Module:
+def inverted(block: units.Block) -> nn.Module:
     return InvertedBlock(block) if len(block.branch) == 3 else DepthwiseBlock(block)
 
 
-def unit(layer: plans.Layer) -> list[nn.Module]:
+def unit(layer: units.Layer) -> list[nn.Module]:
     """A convolution, its norm, and its activation where it has one."""
     steps = [convolution(layer, 2), norm(layer, 2)]
     return steps if layer.act == "none" else [*steps, activation(layer.act)]

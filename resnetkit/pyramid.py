@@ -5,8 +5,9 @@ from math import ceil
 from typing import Any, TypedDict
 
 from resnetkit.errors import UsageError
-from resnetkit.plan import Plan, each, product
+from resnetkit.plan import Plan
 from resnetkit.spec import Sides
+from resnetkit.units import each, product
 from resnetkit.walk import HEAD, first_name, stage_name
 
 # What published weights of colour pictures are used with, unless they say otherwise.

@@ -12,11 +12,12 @@ from resnetkit.errors import UsageError, WeightsError
 from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
-from resnetkit.plan import Plan, each, with_io
+from resnetkit.plan import Plan, with_io
 from resnetkit.run import COLUMNS, Run
 from resnetkit.spec import Sides
 from resnetkit.specfile import find, title
 from resnetkit.tasks import TASKS, TaskName
+from resnetkit.units import each
 from resnetkit.zoo import ZOO
 
 SUMS = ("identity", "project", "pad")  # shortcuts that a branch is added to

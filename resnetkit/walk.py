@@ -6,8 +6,9 @@ from math import prod
 from reprlib import repr as brief
 
 from resnetkit.errors import UsageError
-from resnetkit.plan import Attention, Block, FamilyName, Layer, Plan, Pool, each
+from resnetkit.plan import Plan
 from resnetkit.spec import NormName, Sides
+from resnetkit.units import Attention, Block, FamilyName, Layer, Pool, each
 
 Tensors = tuple[tuple[str, tuple[int, ...]], ...]
 

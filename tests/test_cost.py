@@ -17,8 +17,9 @@ from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.model import ResNet
 from resnetkit.network import Network
-from resnetkit.plan import Block, Layer, Plan, Shortcut
+from resnetkit.plan import Plan
 from resnetkit.spec import Spec
+from resnetkit.units import Block, Layer, Shortcut
 from resnetkit.walk import HEAD, rows
 from resnetkit.zoo import ZOO, find
 

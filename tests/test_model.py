@@ -17,8 +17,9 @@ from resnetkit.init import initialize
 from resnetkit.layers import PadShortcut
 from resnetkit.layout import lay_out
 from resnetkit.model import BasicBlock, Bottleneck, PlainBlock, ResNet
-from resnetkit.plan import Block, Layer, Plan, Shortcut
+from resnetkit.plan import Plan
 from resnetkit.spec import Spec
+from resnetkit.units import Block, Layer, Shortcut
 from resnetkit.walk import shapes
 from resnetkit.zoo import find
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from resnetkit.layout import lay_out
-from resnetkit.plan import Block, Layer, Plan, Pool, Shortcut, with_io
+from resnetkit.plan import Plan, with_io
 from resnetkit.planfile import from_json, to_json
 from resnetkit.spec import Spec
+from resnetkit.units import Block, Layer, Pool, Shortcut
 from resnetkit.zoo import ZOO, find
 
 # One block of every kind of shortcut that a residual network can have, and the smallest of everything else.

@@ -17,8 +17,8 @@ ROOT = Path(resnetkit.__file__).parent
 # The reading order. A new file is a new name here.
 ROOMS = """
     errors files download caching dice tasks spans
-    documents spec sound plan mobile layout zoo published specfile planfile walk pyramid cost describe aliases run
-    runfile recipes layers attention init blocks recompute network model mobilenets backbone smoothing
+    documents spec sound units checks plan mobile layout zoo published specfile planfile walk pyramid cost describe
+    aliases run runfile recipes layers attention init blocks recompute network model mobilenets backbone smoothing
     data.headers data.decode data.containers data.video data.preprocess data.parts data.labels
     data.regular data.tar data.archives data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits
@@ -69,8 +69,8 @@ LATE = {
     },  # matplotlib loads where something is drawn
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
-PURE = "errors files tasks spans documents spec sound plan mobile layout zoo published specfile planfile walk".split()
-PURE += "pyramid cost describe aliases run runfile recipes flags arguments cli".split()
+PURE = "errors files tasks spans documents spec sound units checks plan mobile layout zoo published".split()
+PURE += "specfile planfile walk pyramid cost describe aliases run runfile recipes flags arguments cli".split()
 PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,

@@ -14,23 +14,25 @@ class SqueezeExcite(nn.Module):
         super().__init__()
         self.fc1 = CONVS[ndim](channels, reduced, 1)
         self.fc2 = CONVS[ndim](reduced, channels, 1)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu, self.points = nn.ReLU(inplace=True), points(ndim)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = x.mean(points(x), keepdim=True)
+        out = x.mean(self.points, keepdim=True)
         return x * torch.sigmoid(self.fc2(self.relu(self.fc1(out))))
 
 
 class EfficientChannels(nn.Module):
     """The same from a convolution along the channels (Wang et al. 2019, arXiv:1910.03151, figure 2)."""
 
-    def __init__(self, kernel: int) -> None:
+    def __init__(self, kernel: int, ndim: int = 2) -> None:
         super().__init__()
         self.conv = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
+        self.points = points(ndim)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.conv(x.mean(points(x)).unsqueeze(1))
-        return x * torch.sigmoid(out).view(x.shape[:2] + (1,) * (x.ndim - 2))
+        means = x.mean(self.points, keepdim=True)
+        out = self.conv(means.flatten(1).unsqueeze(1))
+        return x * torch.sigmoid(out).view_as(means)
 
 
 class ChannelGate(nn.Module):
@@ -40,11 +42,12 @@ class ChannelGate(nn.Module):
         super().__init__()
         self.fc1 = CONVS[ndim](channels, reduced, 1, bias=False)
         self.fc2 = CONVS[ndim](reduced, channels, 1, bias=False)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu, self.points = nn.ReLU(inplace=True), points(ndim)
 
     def forward(self, x: Tensor) -> Tensor:
-        means, largest = x.mean(points(x), keepdim=True), x.amax(points(x), keepdim=True)
-        return x * torch.sigmoid(sum(self.fc2(self.relu(self.fc1(one))) for one in (means, largest)))
+        means = self.fc2(self.relu(self.fc1(x.mean(self.points, keepdim=True))))
+        largest = self.fc2(self.relu(self.fc1(x.amax(self.points, keepdim=True))))
+        return x * torch.sigmoid(means + largest)
 
 
 class SpatialGate(nn.Module):
@@ -88,16 +91,16 @@ class WeighedSum(nn.Module):
     LayerScale (Touvron et al. 2021, arXiv:2103.17239, section 2.1) at 0.1 in networks that are not very deep.
     """
 
-    def __init__(self, channels: int, start: float) -> None:
+    def __init__(self, channels: int, start: float, ndim: int = 2) -> None:
         super().__init__()
-        self.start = start
+        self.start, self.shape = start, [1, -1, *[1] * ndim]
         self.weight = nn.Parameter(torch.full((channels,), start))
 
     def reset_parameters(self) -> None:
         nn.init.constant_(self.weight, self.start)
 
     def forward(self, out: Tensor, shortcut: Tensor, _x: Tensor) -> Tensor:
-        return out * self.weight.view((1, -1) + (1,) * (out.ndim - 2)) + shortcut
+        return out * self.weight.view(self.shape) + shortcut
 
 
 class GatedSum(nn.Module):
@@ -120,9 +123,9 @@ class GatedSum(nn.Module):
         return gate * out + (1 - gate) * shortcut
 
 
-def points(x: Tensor) -> tuple[int, ...]:
+def points(ndim: int) -> list[int]:
     """The axes along which a map lies."""
-    return tuple(range(2, x.ndim))
+    return list(range(2, 2 + ndim))
 
 
 def attend(block: units.Block, ndim: int) -> nn.Module:
@@ -130,7 +133,7 @@ def attend(block: units.Block, ndim: int) -> nn.Module:
     if one is None:
         return nn.Identity()
     if one.kind == "eca":
-        return EfficientChannels(one.kernel)
+        return EfficientChannels(one.kernel, ndim)
     if one.kind == "se":
         return SqueezeExcite(block.c_out, one.reduced, ndim)
     return Cbam(block.c_out, one.reduced, one.kernel, ndim)
@@ -142,4 +145,4 @@ def joining(block: units.Block, ndim: int) -> nn.Module:
         return Sum()
     if block.scale == "gated":
         return GatedSum(block.c_in, block.c_out, units.each(block.stride, ndim))
-    return WeighedSum(1, 0.0) if block.scale == "rezero" else WeighedSum(block.c_out, 0.1)
+    return WeighedSum(1, 0.0, ndim) if block.scale == "rezero" else WeighedSum(block.c_out, 0.1, ndim)

@@ -27,9 +27,9 @@ class FrozenNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int, eps: float) -> None:
+    def __init__(self, channels: int, eps: float, ndim: int = 2) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps, self.shape = eps, [1, -1, *[1] * ndim]
         for name in ("weight", "bias", "running_mean", "running_var"):
             start = torch.ones if name in ("weight", "running_var") else torch.zeros
             self.register_buffer(name, start(channels))
@@ -37,8 +37,7 @@ class FrozenNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        ones = (1, -1) + (1,) * (x.ndim - 2)
-        return x * scale.view(ones) + shift.view(ones)
+        return x * scale.view(self.shape) + shift.view(self.shape)
 
 
 class PadShortcut(nn.Module):
@@ -130,7 +129,7 @@ def norm(layer: units.Layer, ndim: int, first: bool = False) -> nn.Module:
 def norm_of(kind: NormName, channels: int, eps: float, ndim: int) -> nn.Module:
     if kind == "group":
         return nn.GroupNorm(GROUPS, channels, eps=eps)
-    return FrozenNorm(channels, eps) if kind == "frozen" else NORMS[ndim](channels, eps=eps)
+    return FrozenNorm(channels, eps, ndim) if kind == "frozen" else NORMS[ndim](channels, eps=eps)
 
 
 def activation(act: units.Act) -> nn.Module:

@@ -58,11 +58,12 @@ class MobileNetV2(Network):
         super().__init__()
         self.plan = plan
         first, last = plan.stem[0], plan.last
-        assert last is not None
         self.conv_stem, self.bn1, self.act1 = convolution(first, 2), norm(first, 2), activation(first.act)
         stages = [nn.Sequential(*map(inverted, stage)) for stage in plan.stages]
         self.blocks = nn.Sequential(*stages)
-        self.conv_head, self.bn2, self.act2 = convolution(last, 2), norm(last, 2), activation(last.act)
+        self.conv_head = convolution(last, 2) if last else nn.Identity()
+        self.bn2 = norm(last, 2) if last else nn.Identity()
+        self.act2 = activation(last.act if last else "none")
         self.avgpool = whole_map(2)
         self.classifier = self.begin_head()
         initialize(self, seed=None, zero_last=False)
@@ -93,12 +94,11 @@ class ShuffleNetV2(Network):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
-        assert plan.last is not None
         self.conv1 = nn.Sequential(*unit(plan.stem[0]))
         self.maxpool = pooling(plan.pool, plan.stem[0].c_out, 2)
         for s, stage in enumerate(plan.stages, start=2):
             self.add_module(f"stage{s}", nn.Sequential(*map(ShuffleBlock, stage)))
-        self.conv5 = nn.Sequential(*unit(plan.last))
+        self.conv5 = nn.Sequential(*unit(plan.last)) if plan.last else nn.Identity()
         self.avgpool = whole_map(2)
         self.fc = self.begin_head()
         initialize(self, seed=None, zero_last=False)

@@ -116,16 +116,16 @@ class Network(nn.Module):
         taken = take(len(self.plan.stages) + 1, indices)
         kept = max(1, *taken)
         gone = range(kept, len(self.plan.stages))
-        if gone and self.plan.last:
-            raise UsageError("the last convolution of this network needs all of its stages", "use features_only=True")
         for s in gone:
-            delattr(self, stage_name(self.plan.family, s))
-        if self.plan.norm and (gone or prune_norm):
-            end = self.plan.stages[kept - 1][-1].c_out
-            self.plan = replace(self.plan, stages=self.plan.stages[:kept], norm=replace(self.plan.norm, channels=end))
-            self.norm, self.act = nn.Identity(), nn.Identity()  # it has the width of the last stage
-        elif gone:
-            self.plan = replace(self.plan, stages=self.plan.stages[:kept])
+            parent, _, leaf = stage_name(self.plan.family, s).rpartition(".")
+            delattr(self.get_submodule(parent), leaf)
+        if (self.plan.norm or self.plan.last) and (gone or prune_norm):
+            for name in self.behind:  # it has the width of the last stage
+                setattr(self, name, nn.Identity())
+        norm = replace(self.plan.norm, channels=self.plan.stages[kept - 1][-1].c_out) if self.plan.norm else None
+        self.plan = replace(
+            self.plan, stages=self.plan.stages[:kept], norm=norm, last=None if gone or prune_norm else self.plan.last
+        )
         if gone or prune_head:
             self.reset_classifier(0, "")
         return taken

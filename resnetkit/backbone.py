@@ -78,6 +78,7 @@ def features(model: nn.Module, x: Tensor, names: Sequence[str]) -> dict[str, Ten
     Each is a copy, since a ReLU in place may follow, and gradients flow through it. Raises UsageError for a module that
     is not there, or that does not run exactly once, as the ReLU that a block uses again and again.
     """
+    names = [names] if isinstance(names, str) else names
     modules, seen = dict(model.named_modules()), {name: list[Tensor]() for name in names}
     for name in names:
         if name not in modules:

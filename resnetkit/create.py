@@ -85,8 +85,9 @@ def create_model(
         raise UsageError("features_only leaves no head for num_classes and global_pool", "leave them out")
     if global_pool != "avg" and num_classes != 0:
         raise UsageError("global_pool is for networks without classes", "give num_classes=0, or leave it out")
-    if pretrained and weights is None and f"timm/{name}" in {row.name for row in published.of()}:
-        name, weights = name.partition(".")[0], f"timm/{name}"
+    if f"timm/{name}" in {row.name for row in published.of()}:  # timm's words for a network and its weights
+        weights = f"timm/{name}" if pretrained and weights is None else weights
+        name = name.partition(".")[0]
     plan = lay_out(with_output_stride(find(name), output_stride))
     if output_stride < 32 and plan.reduction != output_stride:
         raise UsageError(f"the last map of {name} has a stride of {plan.reduction}", "leave output_stride out")

@@ -6,6 +6,7 @@ He et al. 2015 (arXiv:1512.03385), table 1 and section 4.2; what else a field of
 from dataclasses import dataclass, replace
 from math import log2
 
+from resnetkit.errors import UsageError
 from resnetkit.mobile import Mobile, lay_out_mobile
 from resnetkit.plan import Plan
 from resnetkit.spec import DEEP, Sides, Spec
@@ -43,6 +44,11 @@ def lay_out(spec: Spec | Mobile) -> Plan:
         if depth > 1:
             blocks += [lay_block(spec, c, width, Step(1, dilation, dilation))] * (depth - 1)
         stages.append(tuple(blocks))
+    if spec.output_stride < 32 and max(each(reached, 1)) < spec.output_stride:
+        raise UsageError(
+            f"output_stride is {spec.output_stride}, and the last map has a stride of {max(each(reached, 1))} already",
+            "leave output_stride out",
+        )
     return Plan(
         stem=stem,
         pool=lay_pool(spec, stem[-1].c_out),
@@ -149,7 +155,7 @@ def lay_attention(spec: Spec, c: int) -> Attention | None:
         reach = int((log2(c) + 1) / 2)
         return Attention("eca", kernel=max(reach if reach % 2 else reach + 1, 3))
     if spec.attention == "cbam":  # Woo et al. 2018 (arXiv:1807.06521), section 3
-        return Attention("cbam", reduced=max(1, c // spec.reduction), kernel=7)
+        return Attention("cbam", reduced=max(1, int(c / spec.reduction + 0.5)), kernel=7)
     return None
 
 

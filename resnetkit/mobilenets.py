@@ -81,7 +81,9 @@ class ShuffleBlock(nn.Module):
         self.branch2 = nn.Sequential(*steps)
 
     def forward(self, x: Tensor) -> Tensor:
-        one, other = x.chunk(2, 1) if self.halves else (x, x)
+        one, other = x, x
+        if self.halves:
+            one, other = x.chunk(2, 1)
         return shuffle(torch.cat([self.branch1(one), self.branch2(other)], 1))
 
 

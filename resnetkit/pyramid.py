@@ -52,6 +52,8 @@ def take(count: int, indices: Sequence[int] | int | None) -> list[int]:
         return list(range(count))
     if isinstance(indices, int):
         indices = range(-indices, 0)
+    if not all(type(i) is int for i in indices):
+        raise UsageError(f"maps are taken by whole numbers, not {indices!r}", f"use numbers from 0 to {count - 1}")
     taken = [count + i if i < 0 else i for i in indices]
     if not taken or len(set(taken)) < len(taken) or not all(0 <= i < count for i in taken):
         raise UsageError(

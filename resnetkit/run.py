@@ -17,7 +17,7 @@ from resnetkit.aliases import guess
 from resnetkit.errors import UsageError, plain
 from resnetkit.published import refuse_idle_unpinned
 from resnetkit.spec import Spec
-from resnetkit.specfile import find
+from resnetkit.specfile import find, settled, title
 
 Losses = Literal["auto", "cross-entropy", "bce", "focal", "mse", "huber"]
 
@@ -27,7 +27,7 @@ class Run:
     """One training run. Equal runs on equal machines train equal networks."""
 
     data: str = ""  # class folders, a CSV list, IDX, parquet, npz, CIFAR or tar files, hf:OWNER/NAME or a known name
-    model: str = "resnet18"  # which network: resnet models lists them
+    model: str = "resnet18"  # which network: a name that resnet models lists, or a JSON file that says one
     out: str | None = None  # folder of this run (auto: a new one under runs/)
 
     size: int | None = None  # side of the pictures that the network sees (auto: the network's own)
@@ -105,8 +105,10 @@ class Run:
     def __post_init__(self) -> None:
         for name in HINTS:
             object.__setattr__(self, name, check(name, getattr(self, name)))
+        object.__setattr__(self, "model", settled(self.model))
         if find(self.model).ndim != 2:
-            raise UsageError(f"{self.model} is not for pictures, which is what is read here", "choose another network")
+            what = f"{title(self.model)} is not for pictures, which is what is read here"
+            raise UsageError(what, "choose another network")
         if not DEVICE.fullmatch(self.device):
             raise UsageError(f"device is {show(self.device)}", "choose auto, cpu, cuda, cuda:1 (the second) or mps")
         if self.epochs is not None and self.steps is not None:
@@ -287,7 +289,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         "there are no weights to begin with": ("allow_partial",) if run.weights == "none" else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
-        f"{run.model} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),
+        f"{title(run.model)} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),
     }
     for why, names in idle.items():
         for name in names:

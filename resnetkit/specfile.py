@@ -1,5 +1,7 @@
-"""Networks by name, or from a JSON file that says the fields of a Spec."""
+"""Networks by name, from a JSON file that says the fields of a Spec, or from such JSON itself."""
 
+import json
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from reprlib import repr as brief
@@ -12,40 +14,75 @@ from resnetkit.mobile import Mobile
 from resnetkit.spec import Spec
 
 SUFFIX = ".json"
-LIKE = "like"  # the name of a network that the other entries change
+LIKE, NAME = "like", "name"  # the network that the other entries change, and what the new one is called
+WORD = re.compile(r"\w[\w .+-]{0,99}")  # it names the folder of a run
 FIX = 'write one JSON object, such as {"like": "resnet50", "attention": "se"}'
 
 
 def find(model: str) -> Spec | Mobile:
-    """The network called ``model``, or the one that a file ``model`` of JSON says; UsageError where there is none."""
-    return read_spec(Path(model)) if model.endswith(SUFFIX) else zoo.find(model)
+    """The network called ``model``, or the one that a file of JSON, or JSON itself, says; UsageError for none."""
+    if not is_own(model):
+        return zoo.find(model)
+    about, what = read(model)
+    return spec_of(about, what)
+
+
+def is_own(model: str) -> bool:
+    """Whether somebody says a network instead of naming one."""
+    return model.endswith(SUFFIX) or model.startswith("{")
 
 
 def title(model: str) -> str:
     """What a network is called: one from a file by the name of the file."""
-    return Path(model).stem if model.endswith(SUFFIX) else model
+    if not is_own(model):
+        return model
+    return str(read(model)[0].get(NAME, named_after(model)))
 
 
-def read_spec(path: Path) -> Spec | Mobile:
-    """Fields of a Spec, or of a Mobile, by name; those that are left out are as in the network that it is like."""
-    what = plain(path)
-    about = parse(read_text(path, "a network.json", FIX), what, FIX)
+def named_after(model: str) -> str:
+    """The name of the file, where it can be one of a network."""
+    stem = Path(model).stem if model.endswith(SUFFIX) else ""
+    return stem if WORD.fullmatch(stem) else "network"
+
+
+def settled(model: str) -> str:
+    """The same network without the file that says it, which may change or go: JSON in one line."""
+    if not model.endswith(SUFFIX):
+        return model
+    about, what = read(model)
+    spec_of(about, what)
+    return json.dumps({NAME: title(model), **about})
+
+
+def read(model: str) -> tuple[dict[str, Any], str]:
+    """The entries that a file or JSON itself has, and how it is called in errors."""
+    what = plain(model) if model.endswith(SUFFIX) else "the network"
+    text = read_text(Path(model), "a network.json", "check the path") if model.endswith(SUFFIX) else model
+    about = parse(text, what, FIX)
     if not isinstance(about, dict):
         raise UsageError(f"{what} holds {brief(about)}", FIX)
+    name = about.get(NAME, "a name")
+    if not isinstance(name, str) or not WORD.fullmatch(name):
+        raise UsageError(f"{what}: {NAME} is {brief(name)}", "give it letters, digits, spaces and . _ -, 100 at most")
+    return about, what
+
+
+def spec_of(about: dict[str, Any], what: str) -> Spec | Mobile:
+    """Fields of a Spec, or of a Mobile, by name; those that are left out are as in the network that it is like."""
     base = base_of(about, what)
     known = [field.name for field in fields(base)]
     for name in about:
-        if name not in known and name != LIKE:
-            fix = f"the entries are {', '.join([LIKE, *known])}"
-            raise UsageError(f"{what} says {brief(name)}, which no network has{nearest(name, known)}", fix)
+        if name not in (*known, LIKE, NAME):
+            fix = f"the entries are {', '.join([LIKE, NAME, *known])}"
+            raise UsageError(f"{what} says {brief(name)}, which this network has not{nearest(name, known)}", fix)
     try:
-        return replace(base, **{name: frozen(value) for name, value in about.items() if name != LIKE})
+        return replace(base, **{name: frozen(about[name]) for name in known if name in about})
     except UsageError as error:
         raise UsageError(f"{what}: {error.what}", error.fix) from None
 
 
 def base_of(about: dict[str, Any], what: str) -> Spec | Mobile:
-    """The network that the file changes."""
+    """The network that the entries change."""
     if LIKE not in about:
         return Mobile() if "family" in about else Spec()
     if not isinstance(about[LIKE], str):

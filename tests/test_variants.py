@@ -109,6 +109,16 @@ def test_a_clip_of_one_frame_is_a_picture() -> None:
     assert apart(clip(x.unsqueeze(2)), flat(x)) < 1e-12
 
 
+@pytest.mark.parametrize("width", [24, 48, 96, 192, 200, 320, 800])
+@pytest.mark.parametrize("attention", ["se", "eca", "cbam"])
+def test_attention_has_the_sizes_of_timm(width: int, attention: Any) -> None:
+    """Also where channels are no power of two."""
+    theirs = peer("timm.layers").create_attn(attention, width)
+    ours = build(lay_out(replace(TINY, depths=(1,), widths=(width,), attention=attention))).get_submodule("layer1.0.se")
+    shapes = {name: tuple(value.shape) for name, value in ours.state_dict().items()}
+    assert shapes == {name: tuple(value.shape) for name, value in theirs.state_dict().items()}
+
+
 DILATED = [("resnet18", 8), ("resnet50", 16), ("resnet50d", 8), ("resnetblur50", 8), ("resnetv2_50d", 16)]
 
 
@@ -174,6 +184,8 @@ def write(folder: Path, **about: Any) -> str:
 
 
 def test_a_file_says_a_network(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="stride of 4 already"):
+        lay_out(find(write(tmp_path, like="resnet20", output_stride=8)))
     thin = ZOO["resnet20"]
     assert isinstance(thin, Spec)
     assert find(write(tmp_path)) == Spec()
@@ -192,11 +204,14 @@ def test_a_file_says_a_network(tmp_path: Path) -> None:
         ("", "is not proper JSON"),
         ("[]", "holds \\[\\]"),
         ('{"block": "basic", "block": "basic"}', "stands there twice"),
-        ('{"blok": "basic"}', "says 'blok', which no network has; did you mean block"),
+        ('{"blok": "basic"}', "says 'blok', which this network has not; did you mean block"),
         ('{"block": "Basic"}', "block is 'Basic'"),
         ('{"depths": 3}', "depths is 3"),
         ('{"like": "resnet51"}', "no network 'resnet51'"),
         ('{"like": 3}', "like is 3"),
+        ('{"name": ""}', "name is ''"),
+        ('{"name": 7}', "name is 7"),
+        ('{"name": "../x"}', "name is '../x'"),
         ('{"eps": NaN}', "NaN is not a number"),
         ('{"family": "mobilenetv2", "width": 0.6}', "width is 0.6"),
         ("[" * 100_000, "is not proper JSON"),
@@ -215,6 +230,13 @@ def test_a_file_is_a_network_of_the_command(tmp_path: Path) -> None:
     assert "mine for pictures of 3 x 32 x 32" in resnet("describe", path).out
     done = resnet("train", "digits", "--model", path, "--steps", "2", "--out", tmp_path / "run")
     assert done.code == 0, done.err
+    Path(path).write_text('{"like": "resnet20", "shortcut": "gated"}')
+    Path(path).unlink()  # the run has its network, whatever becomes of the file
+    assert resnet("train", "--resume", tmp_path / "run").code == 0
+    again = resnet("train", "--run", tmp_path / "run" / "run.json", "--out", tmp_path / "again")
+    assert again.code == 0, again.err
+    one, other = (tmp_path / name / "best.safetensors" for name in ("run", "again"))
+    assert one.read_bytes() == other.read_bytes()
     described = resnet("describe", tmp_path / "run").out
     assert described.startswith("mine for")
     assert ", se] x 1" in described

@@ -97,7 +97,7 @@ def models(asked: Namespace, out: TextIO) -> int:
 
 
 def describe_flags(parser: Parser) -> None:
-    parser.word("model", "the name of a network, a model file, or the folder of a run")
+    parser.word("model", "the name of a network, a JSON file that says one, a model file, or the folder of a run")
     parser.flag("size", "side of the pictures, or height x width as 192x256", "N")
     parser.flag("mermaid", "print a flowchart that Markdown pages show as a picture")
     parser.flag("json", "print one JSON document, and nothing else on stdout")

@@ -1,12 +1,13 @@
 """Names of other libraries: every tensor finds its place by name, there and back."""
 
 import random
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from peers import peer
 from torch import Tensor, nn
+from zoo_peers import filled, unbegun
 
 from resnetkit import zoo
 from resnetkit.create import create_model
@@ -14,7 +15,6 @@ from resnetkit.dialects import TIMM_V2, TIMM_V2_DEEP, TRANSFORMERS, VIDEO, Diale
 from resnetkit.errors import WeightsError
 from resnetkit.layout import lay_out
 from resnetkit.walk import shapes
-from resnetkit.weights import check
 
 Shape = tuple[int, ...]
 
@@ -109,46 +109,30 @@ def test_order_says_nothing() -> None:
     assert same(to_ours({name: theirs[name] for name in names}, []), to_ours(theirs, []))
 
 
-def transformers_own(name: str) -> Iterator[tuple[str, Shape]]:
-    """The tensors of ResNetForImageClassification, as its modules nest (modeling_resnet.py of transformers)."""
-
-    def layer(place: str, weight: Shape) -> Iterator[tuple[str, Shape]]:
-        yield f"{place}.convolution.weight", weight
-        yield from ((f"{place}.normalization.{part}", weight[:1]) for part in "weight bias running_mean".split())
-        yield from (
-            (f"{place}.normalization.running_var", weight[:1]),
-            (f"{place}.normalization.num_batches_tracked", ()),
-        )
-
-    deep = name == "resnet50"
-    yield from layer("resnet.embedder.embedder", (64, 3, 7, 7))
-    c = 64
-    for s, depth in enumerate((3, 4, 6, 3) if deep else (2, 2, 2, 2)):
-        width = 64 * 2**s
-        for b in range(depth):
-            place = f"resnet.encoder.stages.{s}.layers.{b}"
-            out = 4 * width if deep else width
-            if c != out:
-                yield from layer(f"{place}.shortcut", (out, c, 1, 1))
-            kernels = [(width, c, 1, 1), (width, width, 3, 3), (out, width, 1, 1)]
-            for i, weight in enumerate(kernels if deep else [(width, c, 3, 3), (width, width, 3, 3)]):
-                yield from layer(f"{place}.layer.{i}", weight)
-            c = out
-    yield "classifier.1.weight", (1000, c)
-    yield "classifier.1.bias", (1000,)
+SHAPES: dict[str, dict[str, Any]] = {
+    "resnet18": {"layer_type": "basic", "depths": [2, 2, 2, 2], "hidden_sizes": [64, 128, 256, 512]},
+    "resnet50": {"depths": [3, 4, 6, 3]},
+}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", SHAPES)
 def test_transformers(name: str) -> None:
-    theirs = numbered(dict(transformers_own(name)))
-    assert recognise(theirs) is TRANSFORMERS
-    ours = to_ours(theirs, [])
-    assert check(lay_out(zoo.find(name)), ours, "w").whole
-    assert same(to_theirs(ours, TRANSFORMERS), theirs)
-    last = "layer4.1.bn2.weight" if name == "resnet18" else "layer4.2.bn3.weight"
-    there = f"resnet.encoder.stages.3.layers.{last[7]}.layer.{int(last[11]) - 1}.normalization.weight"
-    assert ours[last].flatten()[0] == theirs[there].flatten()[0]
-    body = {name.removeprefix("resnet."): value for name, value in theirs.items() if "classifier" not in name}
+    """Its own network, whose logits ours gives to the bit with its state dict as it is; and its body alone."""
+    peer("torchvision")  # which transformers looks for
+    resnet = peer("transformers.models.resnet")
+    with unbegun():
+        theirs = resnet.ResNetForImageClassification(resnet.ResNetConfig(num_labels=7, **SHAPES[name])).eval()
+    state = filled(theirs.state_dict())
+    assert recognise(state) is TRANSFORMERS
+    theirs.load_state_dict(state, assign=True)
+    ours = to_ours(state, [])
+    assert same(to_theirs(ours, TRANSFORMERS), state)
+    model = create_model(name, weights=state).double().eval()
+    model.load_state_dict(ours)
+    x = torch.randn(2, 3, 65, 49, dtype=torch.float64)
+    with torch.no_grad():
+        assert torch.equal(model(x), theirs(x).logits)
+    body = {key.removeprefix("resnet."): value for key, value in state.items() if "classifier" not in key}
     assert to_ours(body, []).keys() == ours.keys() - {"fc.weight", "fc.bias"}
 
 

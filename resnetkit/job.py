@@ -35,11 +35,16 @@ from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, network, refuse_other, resolve
 from resnetkit.run import UNTUNED, Run
 from resnetkit.tasks import TASKS
+from resnetkit.walk import strides_of_a_point
 
 Watch = Callable[[int, int], None]
 
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
 ELSEWHERE = tuple("data out device workers weights allow_partial allow_unpinned save_every tensorboard".split())
+
+
+# torch 2.13 leaves parts of such gradients as they lay in memory: runs did not repeat, and some were lost.
+UNDEFINED = "{0} makes a single point of pictures of {1}x{2} before its last stride, where CPUs have no bf16 gradients"
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,11 @@ def prepare(
     if run.allow_partial and begun is None:
         raise UsageError("--allow-partial would have no effect: there are no weights to begin with", "leave it out")
     settings = resolve(run, given, facts, begun.card if begun else None)
+    undefined = machine.precision == "bf16" and machine.device.type == "cpu"
+    if undefined and strides_of_a_point(settings.plan, settings.preprocess.size):
+        if "precision" in given:
+            raise UsageError(UNDEFINED.format(settings.model, *settings.preprocess.size), "--precision fp32")
+        machine = choose(run.device, "fp32")
     fewest = memory.parts_for(settings, machine, workers)
     parts = {name: subset(source.parts[whole], index) for name, (whole, index) in places.items()}
     stacks = {name: stack_of(seen, whole, index, settings) for name, (whole, index) in places.items()}

@@ -110,6 +110,19 @@ def rows(plan: Plan, size: Sides | None = None) -> list[Row]:
     return found
 
 
+def strides_of_a_point(plan: Plan, size: Sides | None = None) -> bool:
+    """Whether a window wider than a point is moved by a stride over a map of a single point."""
+    sides = sides_of(plan.size if size is None else size, plan.ndim or 2)
+    grid = Grid(sides, (1,) * len(sides), (1,) * len(sides))
+    moves: list[Layer | Pool] = [*plan.stem, *([plan.pool] if plan.pool else [])]
+    moves += [layer for stage in plan.stages for block in stage for layer in block.branch]
+    for move in moves:
+        if max(grid.sides) == 1 and move.kernel != 1 and move.stride != 1:
+            return True
+        grid = grid.past(move) if isinstance(move, Layer) else grid.pooled(move)
+    return False
+
+
 def stem_names(plan: Plan, i: int) -> tuple[str, str]:
     """The convolution and the norm of a stem's layer; those of a deep stem stand in a row, the last norm beside it."""
     if len(plan.stem) == 1:

@@ -1,6 +1,7 @@
 """The machine is what was asked for or the best one here, and says so when it is not to be had."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ import torch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine import device
 from resnetkit.engine.device import Machine, available, best_precision, choose
-from resnetkit.errors import ResourceError
+from resnetkit.errors import ResourceError, UsageError
+from resnetkit.job import prepare
 from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
+from resnetkit.run import Run
+from resnetkit.walk import strides_of_a_point
 from resnetkit.zoo import find
 
 SEEN = Preprocess(size=(32, 32), crop=1.0, mean=(0.5,) * 3, std=(0.25,) * 3, channels=3)
@@ -98,3 +102,17 @@ def test_little_work_is_not_shared(macs: float, wanted: int) -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_pictures_that_become_a_point_before_the_last_stride_are_learned_in_float32() -> None:
+    """A gradient of bf16 there holds whatever lay in memory, on CPUs."""
+    plan = lay_out(find("resnet18"))
+    assert strides_of_a_point(plan, 8)
+    assert strides_of_a_point(plan, (8, 16))
+    assert not strides_of_a_point(plan, 32)
+    assert not strides_of_a_point(lay_out(find("resnet20")), 8)
+    run = Run(data="digits", model="resnet18", weights="none", device="cpu", steps=2)
+    assert prepare(run, frozenset({"model"})).machine.precision == "fp32"
+    if choose("cpu").precision == "bf16":
+        with pytest.raises(UsageError, match="resnet18 makes a single point of pictures of 8x8"):
+            prepare(replace(run, precision="bf16"), frozenset({"model", "precision"}))

@@ -119,6 +119,15 @@ def test_attention_has_the_sizes_of_timm(width: int, attention: Any) -> None:
     assert shapes == {name: tuple(value.shape) for name, value in theirs.state_dict().items()}
 
 
+@torch.no_grad()
+def test_the_last_map_comes_with_its_norm_where_that_is_asked_for() -> None:
+    model, x = whole(replace(TINY, preact=True)), picture(2, 3, 16, 16)
+    features, maps = model.forward_intermediates(x, [-1], norm=True)
+    assert torch.equal(maps[0], features)
+    assert torch.equal(features, model.forward_features(x))
+    assert not torch.equal(model.forward_intermediates(x, [-1])[1][0], features)
+
+
 DILATED = [("resnet18", 8), ("resnet50", 16), ("resnet50d", 8), ("resnetblur50", 8), ("resnetv2_50d", 16)]
 
 

@@ -18,7 +18,8 @@ from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.network import Network
 from resnetkit.plan import with_io
-from resnetkit.published import LIST
+from resnetkit.pretrained import Got
+from resnetkit.published import LIST, Row
 from resnetkit.specfile import find
 from resnetkit.weights import adapt_first, fill, first_in, head_in, refuse_others, transfer
 
@@ -89,9 +90,8 @@ def create_model(
         weights = f"timm/{name}" if pretrained and weights is None else weights
         name = name.partition(".")[0]
     plan = lay_out(with_output_stride(find(name), output_stride))
-    if output_stride < 32 and plan.reduction != output_stride:
-        raise UsageError(f"the last map of {name} has a stride of {plan.reduction}", "leave output_stride out")
-    weights = chosen(name, weights, pretrained, allow_unpinned)
+    got = published_file(name, weights, pretrained, allow_unpinned)
+    weights = got.path if got else weights
     state: Mapping[str, Tensor] = {}
     if isinstance(weights, Mapping):
         state = weights
@@ -114,7 +114,7 @@ def create_model(
     model = build(plan)
     initialize(model, seed=None, zero_last=zero_init_last)
     if isinstance(weights, str | Path) and model.in_chans == channels:
-        model.seen = seen_by(weights)
+        model.seen = shown(got.wanted.row) if got else seen_by(weights)
     said: list[str] = []
     if weights is None:
         pass
@@ -144,36 +144,47 @@ def seen_by(path: str | Path) -> dict[str, Any]:
     }
 
 
-def chosen(
+def shown(row: Row) -> dict[str, Any]:
+    """The same of published weights, as whoever published them says."""
+    return {
+        "input_size": (len(row.mean), row.size, row.size),
+        "mean": row.mean,
+        "std": row.std,
+        "crop_pct": row.crop,
+        "interpolation": row.interpolation,
+    }
+
+
+def published_file(
     name: str, weights: str | Path | Mapping[str, Tensor] | None, pretrained: bool, allow_unpinned: bool
-) -> str | Path | Mapping[str, Tensor] | None:
-    """The weights to use, where names of published ones have become files."""
+) -> Got | None:
+    """The published weights that are meant, or None where a file, a state dict or nothing is."""
     if isinstance(weights, str) and not Path(weights).exists():
         weights = published.named(name, weights) or weights
     if isinstance(weights, str) and published.is_name(weights) and not Path(weights).exists():
         return obtain(name, weights, allow_unpinned)
     if allow_unpinned:
         raise UsageError("allow_unpinned is for published weights that are named", "leave it out")
-    return best(name) if pretrained and weights is None else weights
+    return best(name) if pretrained and weights is None else None
 
 
-def obtain(name: str, weights: str, allow_unpinned: bool) -> Path:
+def obtain(name: str, weights: str, allow_unpinned: bool) -> Got:
     """The file of published weights that were asked for, for the network of that name."""
     wanted = published.want(weights)
     if wanted.row.network != name:
         raise WeightsError(f"{weights} are of {wanted.row.network}, not of {name}", LIST)
     published.refuse_idle_unpinned(weights, allow_unpinned)
-    return pretrained_files.obtain(wanted).path
+    return pretrained_files.obtain(wanted)
 
 
-def best(name: str) -> Path:
+def best(name: str) -> Got:
     """The file of the best published weights of a network."""
     if not published.candidates(name):
         raise WeightsError(f"there are no published weights of {name} that can be checked here", LIST)
     got, why = pretrained_files.automatic(name)
     if got is None:
         raise ResourceError(f"{name}: {why}", "name a file, weights='FILE', or a mirror: HF_ENDPOINT, RESNETKIT_MIRROR")
-    return got.path
+    return got
 
 
 def io_of(state: Mapping[str, Tensor]) -> tuple[int | None, int | None]:

@@ -29,6 +29,9 @@ class ResNet(Network):
     before = ("conv1", "bn1", "relu", "maxpool")
     behind = ("norm", "act")
 
+    norm: nn.Module
+    act: nn.Module
+
     @overload
     def __init__(self, block: Plan, *, zero_init_residual: bool = False) -> None: ...
     @overload

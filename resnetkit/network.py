@@ -22,8 +22,6 @@ class Network(nn.Module):
 
     plan: Plan
     avgpool: nn.Module
-    norm: nn.Module
-    act: nn.Module
     pools: bool = True  # whether the last map is averaged
     grad_checkpointing: bool = False  # whether the inner maps of blocks are computed again instead of kept
     seen: Mapping[str, Any] | None = None  # what timm calls size, mean, std, ... of the weights, where they are known

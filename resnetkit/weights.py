@@ -12,10 +12,10 @@ from resnetkit.errors import UsageError, WeightsError, plain, some
 from resnetkit.layout import lay_out
 from resnetkit.network import Network
 from resnetkit.plan import Plan
-from resnetkit.walk import HEAD, shapes
+from resnetkit.walk import FIRST, HEAD, shapes
 
-FIRSTS = ("conv1.weight", "conv1.0.weight", "conv_stem.weight")  # what meets the input: one of these
-HEADS = ("fc", "classifier")
+FIRSTS = tuple(f"{name}.weight" for name in FIRST.values())  # what meets the input: one of these
+HEADS = tuple(dict.fromkeys(HEAD.values()))
 COUNTER = ".num_batches_tracked"  # norms count their batches since torch 0.4.1; only their momentum=None uses it
 ALONE = "use weights that were trained in this network"
 

@@ -484,6 +484,9 @@ def test_a_network_with_published_weights(
         create_model("resnet20", weights="torchvision/resnet20"),
     ):
         assert ours.num_classes == 7
+        row = published.want(TV[1]).row if "/" in TV[1] else published.candidates("resnet20")[0]
+        assert ours.pretrained_cfg["crop_pct"] == row.crop
+        assert ours.pretrained_cfg["mean"] == row.mean
         assert all(torch.equal(value, expected[name]) for name, value in ours.state_dict().items())
     other = create_model("resnet20.a1_in1k", pretrained=True, num_classes=3, in_chans=1)
     assert (other.num_classes, other.in_chans) == (3, 1)

@@ -97,17 +97,34 @@ class Job:
                 f"{h}x{w}, {s.preprocess.channels} channel{'s' * (s.preprocess.channels > 1)}, {s.preprocess.resize}",
             ),
             ("augment", variation(s)),
+            ("fine-tune", tuning(s)),
             ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
             ("learning", ", ".join(extras(s.run))),
             ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
             ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
         ]
+        if s.mode.name == "head":  # no step is taken
+            rows = [(name, text) for name, text in rows if name not in ("length", "learning", "optimizer")]
         if s.run.batch is not None and "batch" in why:
             rows.append(("batch", why["batch"]))
         reason = {"data": "", "network": "model", "picture": "size", "augment": "", "length": "steps"}
-        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": ""}
+        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": "", "fine-tune": ""}
         told = [(name, text) for name, text in rows if text]
         return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in told]
+
+
+def tuning(settings: Settings) -> str:
+    """What learns of given weights, and of which looks, in words."""
+    mode, stages = settings.mode, len(settings.plan.stages)
+    last = stages - mode.frozen
+    looks = f"of {mode.views} looks at each picture"
+    said = {
+        "none": "",
+        "head": f"head: a linear head is solved on features {looks}",
+        "stages": f"stages: head first, then the last {f'{last} stages' if last > 1 else 'stage'} too, on maps {looks}",
+        "full": "full: head first, then all that there is",
+    }[mode.name]
+    return f"{said} ({mode.reason})" if mode.reason else said
 
 
 def of_what(settings: Settings) -> str:

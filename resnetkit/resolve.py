@@ -9,6 +9,7 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.finetuning import NONE, Mode, mode_of
 from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
@@ -72,6 +73,7 @@ class Settings:
     flip: bool
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers
+    mode: Mode = NONE  # of fine-tuning
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -122,6 +124,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         )
     epoch_steps = steps_per_epoch(facts.pictures, batch)
     scratch = card is None
+    mode = NONE if scratch else mode_of(run, given, plan, facts.pictures)
     kind = TASKS[facts.task]
     loss = kind.losses[0] if run.loss == "auto" else run.loss
     if loss not in kind.losses:
@@ -145,7 +148,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         measure=scratch,
         batch=batch,
         epoch_steps=epoch_steps,
-        steps=length(run, facts.pictures, epoch_steps, scratch, reasons),
+        steps=0 if mode.name == "head" else length(run, facts.pictures, epoch_steps, scratch, reasons),
         lr=run.lr or usual,
         weight_decay=DECAY[run.optimizer] if run.weight_decay is None else run.weight_decay,
         warmup=(0.3 if run.schedule == "onecycle" else 0.05) if run.warmup is None else run.warmup,
@@ -156,6 +159,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         flip=run.flip if run.flip is not None else not wary,
         task=facts.task,
         scale=facts.scale,
+        mode=mode,
         reasons=reasons,
     )
     if run.lr is None:

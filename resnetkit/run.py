@@ -52,6 +52,9 @@ class Run:
     weights: str = "auto"  # to start from: a file, timm/NAME, torchvision/NAME or none (auto: published ones, if any)
     allow_partial: bool = False  # take weights that fit the network in part; the rest begins as without weights
     allow_unpinned: bool = False  # take published weights that no commit or hash pins; the SHA-256 found is said
+    finetune: Literal["auto", "head", "stages", "full"] = "auto"  # what learns of given weights (auto: by the data)
+    frozen: int | None = None  # stages that stay as they are where others learn (auto: all but the last)
+    views: int | None = None  # looks at each picture that are kept for learning: as it is, then varied (auto: by data)
     init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
@@ -141,6 +144,8 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "patience": ((">=", 1), ("<=", 10**6)),
     "accumulate": ((">=", 1), ("<=", 10**6)),
     "ema": ((">", 0), ("<", 1)),
+    "frozen": ((">=", 1), ("<=", 100)),
+    "views": ((">=", 1), ("<=", 1000)),
     "lr": ((">", 0), ("<=", 10**6)),
     "momentum": ((">=", 0), ("<", 1)),
     "weight_decay": ((">=", 0), ("<=", 10**6)),
@@ -286,7 +291,9 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
-        "there are no weights to begin with": ("allow_partial",) if run.weights == "none" else (),
+        "there are no weights to begin with": ("allow_partial", "finetune", "frozen", "views")
+        if run.weights == "none"
+        else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{title(run.model)} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),

@@ -14,13 +14,15 @@ from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.maps import Lessons, Looked
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick
 from resnetkit.engine.stop import Stop, Stopped, listening, until
-from resnetkit.engine.train import Epoch, Save, Split, fit
+from resnetkit.engine.train import Epoch, Save, Split, fit, score
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
+from resnetkit.lessons import look, solve_head
 from resnetkit.report import board, tables
 from resnetkit.report.results import picture_notes, write_curves, write_evaluation
 from resnetkit.run import Run
@@ -53,7 +55,7 @@ class Done:
     seconds: float  # of this process
 
 
-Event = Note | Begin | Tick | Epoch | Done
+Event = Note | Begin | Looked | Tick | Epoch | Done
 
 
 def training(
@@ -158,7 +160,9 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
         ):
             if shown and not state.step:
                 shown.begin(dict(job.lines()) | asdict(run))
-            yield from steps(job, folder, state, stop, shown)
+            lessons = yield from prepared(job, folder, state, stop)
+            if not stop:
+                yield from steps(job, folder, state, stop, shown, lessons)
             if not stop and state.step < job.settings.steps:
                 yield Note(early(state))
             metrics = None if stop else conclude(job, folder, state, stop)
@@ -190,12 +194,49 @@ def in_parts(job: Job, folder: RunFolder, state: State) -> Note:
     return Note(memory.parted(job.settings, state.parts))
 
 
+def prepared(
+    job: Job, folder: RunFolder, state: State, stop: Stop
+) -> Generator[Note | Looked | Epoch, None, Lessons | None]:
+    """The maps that a fine-tuning run learns from in place of pictures, if it does; and first of all its head."""
+    mode = job.settings.mode
+    if mode.name == "none" or (state.history and not mode.keeps_maps):
+        return None
+    stages = mode.frozen if mode.keeps_maps else len(job.settings.plan.stages)
+    found = yield from noted(look(job, state, stages, stop))
+    if found is None:
+        return None
+    if not state.history:
+        yield Note(solve_head(job, state, found))
+        epoch = score(state, job.settings, job.machine, job.sets["val"], job.workers, stop, found)
+        if epoch is None:
+            return None
+        record(folder, state, epoch)
+        yield epoch
+        save(job, folder, state)
+    return found if mode.keeps_maps else None
+
+
+def noted(looks: Generator[Looked | str, None, Lessons | None]) -> Generator[Note | Looked, None, Lessons | None]:
+    while True:
+        try:
+            event = next(looks)
+        except StopIteration as end:
+            return end.value
+        yield Note(event) if isinstance(event, str) else event
+
+
+def record(folder: RunFolder, state: State, epoch: Epoch) -> None:
+    tables.write_epochs(folder.path / "results.csv", state.history)
+    folder.journal("epoch", **epoch.row, best=epoch.best)
+
+
 def steps(
-    job: Job, folder: RunFolder, state: State, stop: Stop, shown: board.Board | None
+    job: Job, folder: RunFolder, state: State, stop: Stop, shown: board.Board | None, lessons: Lessons | None
 ) -> Iterator[Note | Tick | Epoch]:
     """fit(), with what it brings written down as it comes."""
+    train_set, val_set = job.sets["train"], job.sets["val"]
     with closing(
-        fit(state, job.settings, job.machine, job.sets["train"], job.sets["val"], workers=job.workers, stop=stop)
+        fit(state, job.settings, job.machine, train_set, val_set, workers=job.workers, stop=stop, lessons=lessons)
     ) as events:
         for event in events:
             if isinstance(event, Save):
@@ -207,8 +248,7 @@ def steps(
                 yield in_parts(job, folder, state)
                 continue
             if isinstance(event, Epoch):
-                tables.write_epochs(folder.path / "results.csv", state.history)
-                folder.journal("epoch", **event.row, best=event.best)
+                record(folder, state, event)
             if shown:
                 shown.take(event)
             yield event

@@ -26,13 +26,13 @@ ROOMS = """
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
-    targets resolve
-    engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
+    targets finetuning resolve
+    mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.state
-    engine.step engine.evaluate engine.train
+    engine.step engine.evaluate engine.maps engine.solve engine.train
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.results report.board
-    runfolder sweep study classifier clips report.clips job forecast training trials report.progress
+    runfolder sweep study classifier clips report.clips job forecast lessons training trials report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.exporting verbs.weights
     verbs.table cli

@@ -98,7 +98,9 @@ def learn(
     shares = [None] * parts if counts is None else counts.tensor_split(parts)
     for few, targets, count in zip(images.tensor_split(parts), labels.tensor_split(parts), shares, strict=True):
         with machine.autocast():
-            logits = state.model(few)
+            logits = (
+                state.model.forward_rest(few, settings.mode.frozen) if settings.mode.keeps_maps else state.model(few)
+            )
         loss = objective(logits.float(), targets, count) * (len(few) / len(images))
         value += float(loss.detach())
         if not math.isfinite(value):

@@ -145,7 +145,9 @@ def maps_of(
 
     fresh: list[int] = []
     done = kept
-    for (view, index), images in zip(todo, ahead(make, range(len(todo)), workers), strict=True):
+    for item, ((view, index), images) in enumerate(
+        zip(todo, ahead(make, range(len(todo)), workers), strict=True), start=1
+    ):
         if stop:
             return None
         filled = np.resize(images, (batch, *images.shape[1:]))  # always as many, so that no neighbour matters
@@ -154,7 +156,7 @@ def maps_of(
         room[rows] = maps
         fresh += rows
         done += len(rows)
-        if len(fresh) >= each * batch or done == len(keys):
+        if item % each == 0 or item == len(todo):
             store.write([keys[row] for row in fresh], room[fresh])
             fresh = []
         yield Looked(done, len(keys), kept)

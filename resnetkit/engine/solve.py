@@ -94,6 +94,7 @@ def path(
     counts = lanes if train.counts is None else lanes * train.counts
     shares = (counts / lanes.mean(1, keepdim=True)).repeat(1, views).flatten()  # of each look in the loss of its lane
     targets = train.targets.repeat(views * len(lanes), *[1] * (train.targets.ndim - 1))
+    targets = targets.double() if targets.is_floating_point() else targets
     weight = torch.zeros(len(lanes), classes, d, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(len(lanes), 1, classes, dtype=torch.float64, requires_grad=True)
     for strength in strengths:

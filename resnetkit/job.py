@@ -262,9 +262,10 @@ def read_weights(
     if start is not None or run.weights == "none":
         return Weights(*modelfile.load(start), []) if start else None
     path = Path(run.weights)
-    if published.is_name(run.weights) and not os.path.lexists(path):
+    if published.is_meant(run.weights):
         wanted = published.want(run.weights)
         refuse_other(run, given, wanted.row.network)  # before it is fetched
+        pretrained.refuse_clips(wanted.row)
         return weights_of(pretrained.obtain(wanted, fetching))
     if os.path.isdir(path):
         path = path / "best.safetensors"

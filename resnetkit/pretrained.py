@@ -170,11 +170,16 @@ def automatic(network: str, watch: Watch | None = None) -> tuple[Got | None, str
     return None, f"{wanted[0].row.name} is not at hand: {why[address(wanted[0])]}"
 
 
+def refuse_clips(row: Row) -> None:
+    """UsageError for weights that no run and no model file can take, known before they are fetched."""
+    if row.data == "Kinetics-400":
+        raise UsageError(f"{row.name} is not for pictures", f"create_model({row.network!r}, weights={row.name!r})")
+
+
 def read(got: Got) -> tuple[Card, dict[str, Tensor]]:
     """The weights, and a card with the preprocessing of their row. Nobody names the classes: they are numbers."""
     row = got.wanted.row
-    if row.data == "Kinetics-400":
-        raise UsageError(f"{row.name} is not for pictures", f"create_model({row.network!r}, weights={row.name!r})")
+    refuse_clips(row)
     shown: dict[str, Any] = {"resize": "crop", "crop": row.crop, "interpolation": row.interpolation, "channels": 3}
     shown |= {"size": [row.size, row.size], "mean": list(row.mean), "std": list(row.std)}
     plan = with_io(lay_out(find(row.network)), channels=3, classes=row.classes)

@@ -7,6 +7,7 @@ elsewhere. tests/rows.py makes the table.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -128,6 +129,11 @@ def candidates(network: str) -> list[Row]:
 def is_name(text: str) -> bool:
     """Whether a text is meant as the name of a row."""
     return text.startswith(SOURCES)
+
+
+def is_meant(text: str) -> bool:
+    """Whether a text that may be a file or a name of a row is the name: a file that is there wins."""
+    return is_name(text) and not os.path.lexists(text)
 
 
 def find(name: str) -> Row:

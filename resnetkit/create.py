@@ -93,13 +93,16 @@ def create_model(
     got = published_file(name, weights, pretrained, allow_unpinned)
     weights = got.path if got else weights
     state: Mapping[str, Tensor] = {}
+    changed: list[str] = []
     if isinstance(weights, Mapping):
         state = weights
     elif weights is not None:
-        state = read_foreign(weights)
+        state = read_foreign(weights, changed)
     what = str(weights) if isinstance(weights, str | Path) else "the state dict"
     refuse_others(state, what)
-    state = to_ours(state, [], what=what)
+    state = to_ours(state, changed, what=what)
+    for text in changed:
+        log.info("%s: %s", plain(what), text)
     if features_only:  # whose weights may come with a head or without
         state, num_classes = {key: value for key, value in state.items() if key not in head_in(state)}, 0
     classes, channels = io_of(state)

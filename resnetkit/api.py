@@ -139,5 +139,5 @@ def fetched(source: str, model: str | None, allow_unpinned: bool, fetching: Watc
         fix = f"--model {network}, or leave --model out"
         raise WeightsError(f"{plain(source)} are of {network}, not of {plain(model)}", fix)
     published.refuse_idle_unpinned(source, allow_unpinned)
-    pretrained.refuse_clips(wanted.row)
+    published.refuse_clips(wanted.row)
     return pretrained.obtain(wanted, fetching)

@@ -39,3 +39,8 @@ def step_bytes(plan: Plan, size: Sides | None = None, width: int = 4) -> int:
     """
     maps = [row.activations for row in rows(plan, size) if row.kind == "conv"]
     return width * (2 * sum(maps) + 6 * max(maps))
+
+
+def brief(macs: int) -> str:
+    """Multiply-adds in the unit that shows them: millions, of small networks thousands."""
+    return f"{macs / 1e6:,.0f} M" if macs >= 1e6 else f"{macs / 1e3:,.0f} K"

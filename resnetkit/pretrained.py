@@ -11,7 +11,7 @@ from resnetkit import files, published
 from resnetkit.caching import cache_folder, locked, mirror
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.download import Unfetched, Watch, answering, digest, download, put_away
-from resnetkit.errors import ResourceError, UsageError, WeightsError, plain
+from resnetkit.errors import ResourceError, WeightsError, plain
 from resnetkit.foreign import read_foreign
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
@@ -170,16 +170,10 @@ def automatic(network: str, watch: Watch | None = None) -> tuple[Got | None, str
     return None, f"{wanted[0].row.name} is not at hand: {why[address(wanted[0])]}"
 
 
-def refuse_clips(row: Row) -> None:
-    """UsageError for weights that no run and no model file can take, known before they are fetched."""
-    if row.data == "Kinetics-400":
-        raise UsageError(f"{row.name} is not for pictures", f"create_model({row.network!r}, weights={row.name!r})")
-
-
 def read(got: Got) -> tuple[Card, dict[str, Tensor]]:
     """The weights, and a card with the preprocessing of their row. Nobody names the classes: they are numbers."""
     row = got.wanted.row
-    refuse_clips(row)
+    published.refuse_clips(row)
     shown: dict[str, Any] = {"resize": "crop", "crop": row.crop, "interpolation": row.interpolation, "channels": 3}
     shown |= {"size": [row.size, row.size], "mean": list(row.mean), "std": list(row.std)}
     plan = with_io(lay_out(find(row.network)), channels=3, classes=row.classes)

@@ -10,7 +10,7 @@ from peers import peer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnetkit.cost import totals
+from resnetkit.cost import brief, totals
 from resnetkit.errors import UsageError
 from resnetkit.layers import Blur, PadShortcut
 from resnetkit.layout import lay_out
@@ -239,3 +239,7 @@ def test_a_larger_picture_costs_more_and_weighs_the_same() -> None:
 def test_a_wrong_size_is_named(size: Any) -> None:
     with pytest.raises(UsageError, match=r"^size is "):
         rows(lay_out(find("resnet18")), size)
+
+
+def test_few_multiply_adds_are_thousands() -> None:
+    assert [brief(macs) for macs in (12_345, 999_499, 1_000_000, 1_814_073_344)] == ["12 K", "999 K", "1 M", "1,814 M"]

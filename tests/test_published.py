@@ -509,13 +509,19 @@ def test_a_network_with_published_weights(
         (UsageError, "may be another file tomorrow", {"weights": LOOSE}),
         (UsageError, "no effect", {"weights": TIMM, "allow_unpinned": True}),
         (UsageError, "allow_unpinned is for", {"allow_unpinned": True}),
-        (WeightsError, "does not exist", {"weights": "IMAGENET1K_V7"}),
+        (
+            WeightsError,
+            "no weights IMAGENET1K_V7 of resnet20; IMAGENET1K_V1, IMAGENET1K_V2",
+            {"weights": "IMAGENET1K_V7"},
+        ),
     ]
     for kind, said, settings in failures:
         with pytest.raises(kind, match=said):
             create_model("resnet20", **settings)
     with pytest.raises(WeightsError, match="are of resnet20, not of resnet32"):
         create_model("resnet32", weights=TIMM)
+    with pytest.raises(WeightsError, match="no weights IMAGENET1K_V1 of resnet32; none of torchvision's"):
+        create_model("resnet32", weights="IMAGENET1K_V1")
     with pytest.raises(WeightsError, match="no published weights of resnet32"):
         create_model("resnet32", pretrained=True)
     away(monkeypatch)

@@ -107,7 +107,7 @@ def models(asked: Namespace, out: TextIO) -> int:
 
 def describe_flags(parser: Parser) -> None:
     parser.word("model", "the name of a network, a JSON file that says one, a model file, or the folder of a run")
-    parser.flag("size", "side of the pictures, or height x width as 192x256", "N")
+    parser.flag("size", "side of the pictures, 192x256 for height x width, or 16x64x64 for frames too", "N")
     parser.flag("mermaid", "print a flowchart that Markdown pages show as a picture")
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
@@ -123,6 +123,7 @@ def describe(asked: Namespace, out: TextIO) -> int:
     from resnetkit import describe as words
     from resnetkit.layout import lay_out
     from resnetkit.specfile import SUFFIX, find, title
+    from resnetkit.units import each
     from resnetkit.zoo import ZOO
 
     name: str = asked.model
@@ -137,6 +138,8 @@ def describe(asked: Namespace, out: TextIO) -> int:
         plan = lay_out(find(name))
     if isinstance(size, tuple) and len(size) != (plan.ndim or 2):
         raise UsageError(f"--size is {show(asked.size)}", f"give one number, or {plan.ndim or 2} for {name}")
+    if isinstance(size, int) and plan.ndim == 3:
+        size = (each(plan.size, 3)[0], size, size)  # a clip keeps its frames
     if asked.mermaid:
         say(out, words.mermaid(plan, name).rstrip())
     else:

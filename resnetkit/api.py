@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetkit import foreign, modelfile, recipes
-from resnetkit.assumptions import assume
+from resnetkit import foreign, modelfile, pretrained, published, recipes
+from resnetkit.assumptions import amend, assume
 from resnetkit.classifier import Classifier, load
-from resnetkit.errors import UsageError, plain
+from resnetkit.download import Watch
+from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.init import initialize
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
+from resnetkit.pretrained import Got
 from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
@@ -49,6 +51,8 @@ class Imported:
     card: Card
     match: Match  # of their tensors and those of the network
     assumed: list[str]  # what the weights did not say, and what was changed on the way
+    source: str = ""  # the whole name of published weights, with the SHA-256 of their file
+    said: str = ""  # what those are, and how sure that is
 
 
 def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings: Any) -> Result:
@@ -66,8 +70,8 @@ def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings
 
 def import_weights(
     source: str | os.PathLike[str],
-    model: str,
-    out: str | os.PathLike[str],
+    model: str | None = None,
+    out: str | os.PathLike[str] | None = None,
     *,
     classes: Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
@@ -75,36 +79,65 @@ def import_weights(
     size: int | None = None,
     crop: float | None = None,
     allow_partial: bool = False,
+    allow_unpinned: bool = False,
+    fetching: Watch | None = None,
 ) -> Imported:
-    """Turn a state dict of another library into a model file.
+    """Turn a state dict of another library into the model file ``out``.
 
+    ``source`` is a file, whose network ``model`` says, or names published weights, such as ``timm/resnet50.a1_in1k``:
+    those say their network and their preprocessing, and ``fetching`` hears how far they are where they have to be
+    fetched; ``allow_unpinned`` takes what is there today under a name that may move.
     With ``allow_partial`` the tensors that fit are enough, and the rest of the network is as at the start of training.
     Raises WeightsError where the tensors are not those of ``model``, UsageError for values that do not fit, or for
-    ``allow_partial`` where all tensors fit.
+    ``allow_partial`` where all tensors fit, ResourceError for published weights that cannot be had.
     """
-    if modelfile.is_ours(Path(source)):
+    source = os.fspath(source)
+    is_row = published.is_meant(source)
+    if out is None or (model is None and not is_row):
+        raise UsageError("weights of a file need a network and a file to write", "give model=NAME and out=FILE")
+    if not is_row and modelfile.is_ours(Path(source)):
         raise UsageError(f"{plain(source)} is a model file already", "use it as it is, or copy it")
     if os.path.isfile(out) and not modelfile.is_ours(Path(out)):
         raise UsageError(f"{plain(out)} is there and is not a model file", "name another file to write")
+    if allow_unpinned and not is_row:
+        raise UsageError("--allow-unpinned would have no effect: the weights are a file", "leave it out")
     notes: list[str] = []
-    state = foreign.read_foreign(Path(source), notes)
-    card, said = assume(
-        state,
-        model,
-        what=str(source),
-        classes=classes,
-        mean=mean,
-        std=std,
-        size=size,
-        crop=crop,
-        partial=allow_partial,
-    )
-    found = check(card.plan, state, str(source), partial=allow_partial)
+    got: Got | None = None
+    if is_row:
+        got = fetched(source, model, allow_unpinned, fetching)
+        card, state = pretrained.read(got)
+        card, said = amend(card, classes=classes, mean=mean, std=std, size=size, crop=crop)
+    else:
+        state = foreign.read_foreign(Path(source), notes)
+        card, said = assume(
+            state,
+            model or "",
+            what=source,
+            classes=classes,
+            mean=mean,
+            std=std,
+            size=size,
+            crop=crop,
+            partial=allow_partial,
+        )
+    found = check(card.plan, state, source, partial=allow_partial)
     if allow_partial:
         found.refuse_idle()
     network = build(card.plan)
     if not found.whole:
         initialize(network, seed=0, zero_last=False)
-    fill(network, state, what=str(source), partial=allow_partial)
+    fill(network, state, what=source, partial=allow_partial)
     modelfile.save(Path(out), network.state_dict(), card)
-    return Imported(card, found, [*notes, *said])
+    return Imported(card, found, [*notes, *said], got.name if got else "", got.said if got else "")
+
+
+def fetched(source: str, model: str | None, allow_unpinned: bool, fetching: Watch | None) -> Got:
+    """The file of published weights; what can be refused is refused before it is fetched."""
+    wanted = published.want(source)
+    network = wanted.row.network
+    if model not in (None, network):
+        fix = f"--model {network}, or leave --model out"
+        raise WeightsError(f"{plain(source)} are of {network}, not of {plain(model)}", fix)
+    published.refuse_idle_unpinned(source, allow_unpinned)
+    published.refuse_clips(wanted.row)
+    return pretrained.obtain(wanted, fetching)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -17,6 +18,49 @@ from resnetkit.weights import check
 
 # What networks of public checkpoints were shown (torchvision's values, which nearly all others took over).
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+def named(count: int, classes: Sequence[str] | None, said: list[str]) -> tuple[str, ...]:
+    """The names of ``count`` classes: those that are given, else numbers, which is ``said``."""
+    if classes is None:
+        said.append(f"classes: the numbers 0 to {count - 1}; --classes names them")
+        return tuple(str(i) for i in range(count))
+    if len(classes) != count:
+        raise UsageError(f"{len(classes)} classes are named, but the weights have {count}", "name them all, in order")
+    return tuple(classes)
+
+
+def amend(
+    card: Card,
+    *,
+    classes: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    crop: float | None = None,
+) -> tuple[Card, list[str]]:
+    """The card of weights that say how they see, with what somebody says otherwise, and a sentence for what is open.
+
+    Raises UsageError for values that do not fit.
+    """
+    said: list[str] = []
+    seen, names = card.preprocess, named(len(card.classes), classes, said)
+    try:
+        seen = replace(
+            seen,
+            size=seen.size if size is None else (size, size),
+            crop=seen.crop if crop is None else crop,
+            mean=seen.mean if mean is None else tuple(mean),
+            std=seen.std if std is None else tuple(std),
+        )
+        return replace(card, classes=names, preprocess=seen), said
+    except ValueError as error:
+        raise unfit(error, seen.channels) from error
+
+
+def unfit(error: ValueError, channels: int) -> UsageError:
+    what = error.what if isinstance(error, UsageError) else str(error)
+    return UsageError(what, f"give {channels} values for --mean and --std, and each class once")
 
 
 def assume(
@@ -49,14 +93,10 @@ def assume(
         with suppress(ValueError):
             plan = with_io(plan, channels=found.get(first), classes=found.get(head))
         check(plan, state, what)  # which says what else does not fit
-    said = []
+    said: list[str] = []
     channels = found.get(first, spec.channels)
     count = found.get(head, spec.classes if classes is None else len(classes))
-    if classes is None:
-        classes = [str(i) for i in range(count)]
-        said.append(f"classes: the numbers 0 to {count - 1}; --classes names them")
-    if len(classes) != count:
-        raise UsageError(f"{len(classes)} classes are named, but the weights have {count}", "name them all, in order")
+    names = named(count, classes, said)
     if size is None:
         size = max(each(spec.size, 2))
         said.append(f"size: {size}x{size}, which {model} is made for; --size changes it")
@@ -77,7 +117,6 @@ def assume(
             channels=channels,
         )
         plan = with_io(plan, channels=channels, classes=count)
-        return Card(model=title(model), plan=plan, classes=tuple(classes), preprocess=preprocess), said
+        return Card(model=title(model), plan=plan, classes=names, preprocess=preprocess), said
     except ValueError as error:
-        what = error.what if isinstance(error, UsageError) else str(error)
-        raise UsageError(what, f"give {channels} values for --mean and --std, and each class once") from error
+        raise unfit(error, channels) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from resnetkit.plan import Plan
 from resnetkit.spec import Sides
-from resnetkit.walk import rows
+from resnetkit.walk import counted, rows
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Totals:
 
 
 def totals(plan: Plan, size: Sides | None = None) -> Totals:
-    every = rows(plan, size)
+    every = list(counted(plan, size))
     return Totals(
-        parameters=sum(row.parameters for row in every),
-        macs=sum(row.macs for row in every),
-        activations=sum(row.activations for row in every),
-        receptive_field=max(row.receptive_field for row in every if row.kind == "conv"),
+        parameters=sum(row.parameters * times for row, times in every),
+        macs=sum(row.macs * times for row, times in every),
+        activations=sum(row.activations * times for row, times in every),
+        receptive_field=max(row.receptive_field for row, _ in every if row.kind == "conv"),
     )
 
 
@@ -39,3 +39,8 @@ def step_bytes(plan: Plan, size: Sides | None = None, width: int = 4) -> int:
     """
     maps = [row.activations for row in rows(plan, size) if row.kind == "conv"]
     return width * (2 * sum(maps) + 6 * max(maps))
+
+
+def brief(macs: int) -> str:
+    """Multiply-adds in the unit that shows them: millions, of small networks thousands."""
+    return f"{macs / 1e6:,.0f} M" if macs >= 1e6 else f"{macs / 1e3:,.0f} K"

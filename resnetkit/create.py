@@ -11,6 +11,7 @@ from resnetkit import modelfile, published, zoo
 from resnetkit import pretrained as pretrained_files
 from resnetkit.backbone import Backbone, with_output_stride
 from resnetkit.dialects import to_ours
+from resnetkit.dropping import drop
 from resnetkit.errors import ResourceError, UsageError, WeightsError, plain
 from resnetkit.foreign import read_foreign
 from resnetkit.init import initialize
@@ -20,6 +21,7 @@ from resnetkit.network import Network
 from resnetkit.plan import with_io
 from resnetkit.pretrained import Got
 from resnetkit.published import LIST, Row
+from resnetkit.safetensor import check_finite, is_finite
 from resnetkit.specfile import find
 from resnetkit.weights import adapt_first, fill, first_in, head_in, refuse_others, transfer
 
@@ -39,6 +41,8 @@ def create_model(
     output_stride: int = 32,
     features_only: Literal[False] = False,
     out_indices: None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> Network: ...
 @overload
 def create_model(
@@ -54,6 +58,8 @@ def create_model(
     *,
     features_only: Literal[True],
     out_indices: Sequence[int] | int | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> Backbone: ...
 def create_model(
     name: str,
@@ -67,6 +73,8 @@ def create_model(
     output_stride: int = 32,
     features_only: bool = False,
     out_indices: Sequence[int] | int | None = None,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
 ) -> Network | Backbone:
     """A network of the zoo: images (n, in_chans, h, w) to logits (n, num_classes), or to features where that is 0.
 
@@ -76,14 +84,15 @@ def create_model(
     Classes and channels that are not given are those of the weights, else of the zoo. Where given ones differ from the
     weights', the head is begun afresh and the first convolution adapted, as in timm, and the log says so. Features are
     the mean of the last map, or with ``global_pool`` "" the map itself. With ``features_only`` the maps of
-    ``out_indices`` are the answer, and nothing is left of the head.
+    ``out_indices`` are the answer, and nothing is left of the head. ``drop_rate`` leaves out features before the
+    head, ``drop_path_rate`` whole branches, rising from none in the first block: both in training mode alone.
     Raises UsageError for a name, a number or an argument that cannot be meant, WeightsError for weights that do not fit
     or are not what they should be, ResourceError for published ones that cannot be had.
     """
     if out_indices is not None and not features_only:
         raise UsageError("out_indices chooses maps, and logits are asked for", "give features_only=True")
-    if features_only and (num_classes or global_pool != "avg"):
-        raise UsageError("features_only leaves no head for num_classes and global_pool", "leave them out")
+    if features_only and (num_classes or global_pool != "avg" or drop_rate):
+        raise UsageError("features_only leaves no head for num_classes, global_pool and drop_rate", "leave them out")
     if global_pool != "avg" and num_classes != 0:
         raise UsageError("global_pool is for networks without classes", "give num_classes=0, or leave it out")
     if f"timm/{name}" in {row.name for row in published.of()}:  # timm's words for a network and its weights
@@ -93,13 +102,18 @@ def create_model(
     got = published_file(name, weights, pretrained, allow_unpinned)
     weights = got.path if got else weights
     state: Mapping[str, Tensor] = {}
+    changed: list[str] = []
     if isinstance(weights, Mapping):
         state = weights
     elif weights is not None:
-        state = read_foreign(weights)
+        state = read_foreign(weights, changed)
     what = str(weights) if isinstance(weights, str | Path) else "the state dict"
     refuse_others(state, what)
-    state = to_ours(state, [], what=what)
+    for key, value in state.items() if isinstance(weights, Mapping) else ():  # reading a file looks at its numbers
+        check_finite(key, is_finite(value), what)
+    state = to_ours(state, changed, what=what)
+    for text in changed:
+        log.info("%s: %s", plain(what), text)
     if features_only:  # whose weights may come with a head or without
         state, num_classes = {key: value for key, value in state.items() if key not in head_in(state)}, 0
     classes, channels = io_of(state)
@@ -127,6 +141,7 @@ def create_model(
         log.warning("%s: %s", plain(what), text)
     if global_pool != "avg":
         model.reset_classifier(0, global_pool)
+    drop(model, drop_rate, drop_path_rate)
     return Backbone(model, out_indices) if features_only else model
 
 
@@ -195,6 +210,16 @@ def io_of(state: Mapping[str, Tensor]) -> tuple[int | None, int | None]:
     return classes or None, channels or None
 
 
-def list_models(pattern: str = "*") -> list[str]:
-    """The networks that ``create_model`` knows, by name; ``pattern`` has wildcards, or is a part of the name."""
-    return sorted(zoo.names(pattern))
+def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
+    """The networks that ``create_model`` knows, by name; ``pattern`` has wildcards, or is a part of the name.
+
+    With ``pretrained`` those that have published weights, as timm names them: ``resnet50.a1_in1k``, and the network
+    alone where only torchvision has some.
+    """
+    if not pretrained:
+        return sorted(zoo.names(pattern))
+    rows = published.of()
+    tagged = [row.name.removeprefix("timm/") for row in rows if row.name.startswith("timm/")]
+    networks = {name.partition(".")[0] for name in tagged}
+    alone = {row.network for row in rows if row.network not in networks and published.candidates(row.network)}
+    return sorted(zoo.names(pattern, [*tagged, *alone]))

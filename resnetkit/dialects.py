@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from resnetkit.errors import WeightsError
+from resnetkit.mobile import MOBILENET
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +95,31 @@ VIDEO = Dialect(
         ("layer<s>.<b>.conv<i>.1", "layer<s>.<b>.bn<i>"),
     ),
 )
-DIALECTS = (CIFAR, TIMM_V2, TIMM_V2_DEEP, TRANSFORMERS, VIDEO)
+# torchvision counts the blocks of a mobilenet_v2 through; features.0 is the stem, and the first block expands nothing.
+BLOCKS = [f"blocks.{s}.{b}" for s, (_, _, depth, _) in enumerate(MOBILENET) for b in range(depth)]
+NARROW = (("conv.0.0", "conv_dw"), ("conv.0.1", "bn1"), ("conv.1", "conv_pw"), ("conv.2", "bn2"))
+WIDE = (
+    *(("conv.0.0", "conv_pw"), ("conv.0.1", "bn1"), ("conv.1.0", "conv_dw"), ("conv.1.1", "bn2")),
+    *(("conv.2", "conv_pwl"), ("conv.3", "bn3")),
+)
+MOBILE = Dialect(
+    "torchvision's mobilenet_v2",
+    signs=("features.1.conv.0.0",),
+    rows=(
+        ("features.0.0", "conv_stem"),
+        ("features.0.1", "bn1"),
+        *(
+            (f"features.{i}.{there}", f"{block}.{here}")
+            for i, block in enumerate(BLOCKS, start=1)
+            for there, here in (NARROW if i == 1 else WIDE)
+        ),
+        (f"features.{len(BLOCKS) + 1}.0", "conv_head"),
+        (f"features.{len(BLOCKS) + 1}.1", "bn2"),
+        ("classifier.1", "classifier"),
+    ),
+)
+CONV = re.compile(r"(?:.*\.)?conv\d+\.bias")  # the bias of a convolution in a residual network
+DIALECTS = (CIFAR, TIMM_V2, TIMM_V2_DEEP, TRANSFORMERS, VIDEO, MOBILE)
 
 
 def strip(state: "Mapping[str, Tensor]", notes: list[str]) -> "dict[str, Tensor]":
@@ -119,11 +144,12 @@ def recognise(names: Iterable[str]) -> Dialect | None:
 def to_ours(state: "Mapping[str, Tensor]", notes: list[str], *, what: str = "the state dict") -> "dict[str, Tensor]":
     """The same tensors under our names, whichever library named them, which is said in ``notes``.
 
+    The bias of Caffe's first convolution becomes part of the norm behind it: see ``fold_bias``.
     Raises WeightsError where two of them would have one name.
     """
     dialect = recognise(state)
     if dialect is None:
-        return dict(state)
+        return fold_bias(state, notes)
     renamed = {translated(name, dialect.rows): value for name, value in state.items()}
     if len(renamed) != len(state):
         raise WeightsError(f"{what} has two tensors for one name", "keep those of one network")
@@ -132,7 +158,21 @@ def to_ours(state: "Mapping[str, Tensor]", notes: list[str], *, what: str = "the
         renamed["fc.weight"] = head.reshape(head.shape[:2])
     old, new = next((old, new) for old in state if (new := translated(old, dialect.rows)) != old)
     notes.append(f"the names are those of {dialect.name}: {old!r} is {new!r} here")
-    return renamed
+    return fold_bias(renamed, notes)
+
+
+def fold_bias(state: "Mapping[str, Tensor]", notes: list[str]) -> "dict[str, Tensor]":
+    """The bias b of a first convolution that alone has one, as in Caffe's ResNet-50, taken off the mean of its norm.
+
+    (x + b) - mean is x - (mean - b): the answers are the same. Where all convolutions have one it stays.
+    """
+    bias, mean = state.get("conv1.bias"), state.get("bn1.running_mean")
+    alone = [name for name in state if CONV.fullmatch(name)] == ["conv1.bias"] and "conv1.weight" in state
+    if bias is None or mean is None or not alone or bias.shape != mean.shape:
+        return dict(state)
+    notes.append("'conv1.bias' was taken off 'bn1.running_mean', which answers the same")
+    kept = {name: value for name, value in state.items() if name != "conv1.bias"}
+    return {**kept, "bn1.running_mean": mean - bias}
 
 
 def to_theirs(state: "Mapping[str, Tensor]", dialect: Dialect) -> "dict[str, Tensor]":

@@ -32,7 +32,7 @@ from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 from resnetkit.report import board
-from resnetkit.resolve import Facts, Settings, network, refuse_other, resolve
+from resnetkit.resolve import Facts, Settings, network, refuse_weights, resolve
 from resnetkit.run import UNTUNED, Run
 from resnetkit.tasks import TASKS
 from resnetkit.walk import strides_of_a_point
@@ -90,7 +90,7 @@ class Job:
             ("data", f"{counts} pictures {of_what(s)}: {some(s.classes, 10)}"),
             (
                 "network",
-                f"{s.model}, {total.parameters:,} parameters, {total.macs / 1e6:,.0f} M multiply-adds a picture",
+                f"{s.model}, {total.parameters:,} parameters, {cost.brief(total.macs)} multiply-adds a picture",
             ),
             (
                 "picture",
@@ -182,10 +182,12 @@ def prepare(
     runs.refuse_idle(run, given)
     if run.tensorboard:
         board.require()
+    if start is None:
+        refuse_weights(run, given)
     machine = choose(run.device, run.precision)
     source = open_source(run.data, max_pixels=run.max_pixels, columns=columns_of(run))
     workers = usual_workers(run.workers)
-    begun = None if run.weights == "auto" else read_weights(run, given, start, fetching)
+    begun = None if run.weights == "auto" else read_weights(run, start, fetching)
     seen = survey(source, workers, progress=watch)
     refuse_bad(seen)
     facts, places = lay_parts(source, seen, run)
@@ -272,17 +274,13 @@ def told(part: Part, settings: Settings) -> list[str]:
     return words_of(settings.task, settings.classes, part.labels)
 
 
-def read_weights(
-    run: Run, given: frozenset[str], start: Path | None, fetching: download.Watch | None = None
-) -> Weights | None:
+def read_weights(run: Run, start: Path | None, fetching: download.Watch | None = None) -> Weights | None:
     """What to begin from; where the file is a bare state dict, with an assumed card."""
     if start is not None or run.weights == "none":
         return Weights(*modelfile.load(start), []) if start else None
     path = Path(run.weights)
-    if published.is_name(run.weights) and not os.path.lexists(path):
-        wanted = published.want(run.weights)
-        refuse_other(run, given, wanted.row.network)  # before it is fetched
-        return weights_of(pretrained.obtain(wanted, fetching))
+    if published.is_meant(run.weights):
+        return weights_of(pretrained.obtain(published.want(run.weights), fetching))
     if os.path.isdir(path):
         path = path / "best.safetensors"
     if modelfile.is_ours(path):
@@ -290,7 +288,9 @@ def read_weights(
     notes: list[str] = []
     state = foreign.read_foreign(path, notes)
     card, said = assume(state, run.model, what=run.weights, partial=run.allow_partial)
-    weights.check(card.plan, state, run.weights, partial=run.allow_partial)
+    found = weights.check(card.plan, state, run.weights, partial=run.allow_partial)
+    if run.allow_partial:
+        found.refuse_idle()
     notes += [f"assumed of {plain(path)}: {text.partition(';')[0]}" for text in said if not text.startswith("classes")]
     return Weights(card, state, notes, bare=True)
 

@@ -23,6 +23,7 @@ class Network(nn.Module):
     plan: Plan
     avgpool: nn.Module
     pools: bool = True  # whether the last map is averaged
+    drop_rate: float = 0.0  # share of the features that training leaves out before the head, as in timm
     grad_checkpointing: bool = False  # whether the inner maps of blocks are computed again instead of kept
     seen: Mapping[str, Any] | None = None  # what timm calls size, mean, std, ... of the weights, where they are known
 
@@ -52,6 +53,7 @@ class Network(nn.Module):
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The mean of a map, and with it the logits unless ``pre_logits``."""
         x = torch.flatten(self.avgpool(x), 1) if self.pools else x
+        x = nn.functional.dropout(x, self.drop_rate, self.training) if self.drop_rate else x
         return x if pre_logits else self.get_classifier()(x)
 
     def steps(self) -> list[tuple[str, nn.Module]]:

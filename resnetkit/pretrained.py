@@ -11,7 +11,7 @@ from resnetkit import files, published
 from resnetkit.caching import cache_folder, locked, mirror
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.download import Unfetched, Watch, answering, digest, download, put_away
-from resnetkit.errors import ResourceError, UsageError, WeightsError, plain
+from resnetkit.errors import ResourceError, WeightsError, plain
 from resnetkit.foreign import read_foreign
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
@@ -173,8 +173,7 @@ def automatic(network: str, watch: Watch | None = None) -> tuple[Got | None, str
 def read(got: Got) -> tuple[Card, dict[str, Tensor]]:
     """The weights, and a card with the preprocessing of their row. Nobody names the classes: they are numbers."""
     row = got.wanted.row
-    if row.data == "Kinetics-400":
-        raise UsageError(f"{row.name} is not for pictures", f"create_model({row.network!r}, weights={row.name!r})")
+    published.refuse_clips(row)
     shown: dict[str, Any] = {"resize": "crop", "crop": row.crop, "interpolation": row.interpolation, "channels": 3}
     shown |= {"size": [row.size, row.size], "mean": list(row.mean), "std": list(row.std)}
     plan = with_io(lay_out(find(row.network)), channels=3, classes=row.classes)

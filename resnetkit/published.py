@@ -7,17 +7,19 @@ elsewhere. tests/rows.py makes the table.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from resnetkit.errors import UsageError, nearest, plain, some
+from resnetkit.errors import UsageError, WeightsError, nearest, plain, some
 from resnetkit.zoo import ZOO
 
 SOURCES = ("timm/", "torchvision/")
 PIN = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+VERSION = re.compile(r"DEFAULT|[A-Z0-9]+(_[A-Z0-9]+)*_V[0-9]+")  # as torchvision names the weights of a network
 LIST = "resnet weights lists them"
 
 
@@ -130,6 +132,11 @@ def is_name(text: str) -> bool:
     return text.startswith(SOURCES)
 
 
+def is_meant(text: str) -> bool:
+    """Whether a text that may be a file or a name of a row is the name: a file that is there wins."""
+    return is_name(text) and not os.path.lexists(text)
+
+
 def find(name: str) -> Row:
     """The row of that name; without a tag the most accurate of its source. UsageError where there is none."""
     known = {row.name: row for row in of()}
@@ -181,11 +188,24 @@ def pinned(row: Row, revision: str, sha256: str) -> Wanted:
 
 
 def named(network: str, word: str) -> str | None:
-    """The row that torchvision's word for weights means, such as IMAGENET1K_V2 or DEFAULT, if there is one."""
+    """The row that torchvision's word for weights means, such as IMAGENET1K_V2 or DEFAULT.
+
+    None for what is no such word; WeightsError for one that the network has not, with those it has.
+    """
     theirs = [row for row in of([network]) if row.name.startswith("torchvision/")]
     if word == "DEFAULT" and theirs:
         return max(theirs, key=lambda row: row.top1 or 0).name
-    return next((row.name for row in theirs if row.name.rpartition(".")[2] == word.lower()), None)
+    found = next((row.name for row in theirs if row.name.rpartition(".")[2] == word.lower()), None)
+    if found is None and VERSION.fullmatch(word):
+        known = some(row.name.rpartition(".")[2].upper() for row in theirs)
+        raise WeightsError(f"there are no weights {word} of {network}; {known or 'none'} of torchvision's", LIST)
+    return found
+
+
+def refuse_clips(row: Row) -> None:
+    """UsageError for weights that no run and no model file can take, known before they are fetched."""
+    if row.data == "Kinetics-400":
+        raise UsageError(f"{row.name} is not for pictures", f"create_model({row.network!r}, weights={row.name!r})")
 
 
 def refuse_idle_unpinned(weights: str, allowed: bool) -> None:

@@ -1,9 +1,12 @@
 """What a run leaves open, decided from what the data and the weights say; settings that could do nothing, refused."""
 
 import math
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from resnetkit import modelfile, published
 from resnetkit.data import policies
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
@@ -14,7 +17,7 @@ from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
 from resnetkit.plan import Plan, with_io
-from resnetkit.run import COLUMNS, Run
+from resnetkit.run import COLUMNS, GIVEN, Run
 from resnetkit.spec import Sides
 from resnetkit.specfile import find, title
 from resnetkit.tasks import TASKS, TaskName
@@ -199,6 +202,28 @@ def refuse_other(run: Run, given: frozenset[str], model: str) -> None:
         )
 
 
+def refuse_weights(run: Run, given: frozenset[str]) -> None:
+    """What weights make useless or impossible, as far as a look at their name or card shows: before data is read.
+
+    Raises UsageError for a setting without effect, WeightsError for weights of another network, or for no file.
+    """
+    if run.weights in ("none", "auto"):
+        return
+    if published.is_meant(run.weights):
+        row = published.want(run.weights).row
+        model, whole = row.network, "published weights fit whole"
+        published.refuse_clips(row)
+    else:
+        path = Path(run.weights)
+        path = path / "best.safetensors" if os.path.isdir(path) else path
+        if not modelfile.is_ours(path):
+            return
+        model, whole = modelfile.read_card(path).model, "a model file fits whole"
+    refuse_other(run, given, model)
+    if run.allow_partial:
+        raise UsageError(f"--allow-partial would have no effect: {whole}", "leave it out")
+
+
 def geometry(
     run: Run, given: frozenset[str], facts: Facts, card: Card | None, model: str, reasons: dict[str, str]
 ) -> Preprocess:
@@ -285,8 +310,8 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "val_share": facts.has_val and "the data brings its own validation part",
         "drop_path": not any(b.shortcut.kind in SUMS for stage in settings.plan.stages for b in stage)
         and f"{settings.model} has no shortcuts",
-        "zero_init": not settings.measure and "the weights are given",
-        "init": not settings.measure and "the weights are given",
+        "zero_init": not settings.measure and GIVEN,
+        "init": not settings.measure and GIVEN,
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),

@@ -121,6 +121,7 @@ class Run:
 
 
 HINTS = typing.get_type_hints(Run)
+GIVEN = "the weights are given"
 UNTUNED = ("none", "trivialaugment")  # policies without strength or count
 COLUMNS = (
     "image_column",
@@ -294,6 +295,8 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         "there are no weights to begin with": ("allow_partial", "finetune", "frozen", "views")
         if run.weights == "none"
         else (),
+        "weights that were not named fit whole": ("allow_partial",) if run.weights == "auto" else (),
+        GIVEN: ("zero_init", "init") if run.weights not in ("none", "auto") else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{title(run.model)} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),

@@ -1,11 +1,10 @@
 """Places in what somebody else wrote, and what is wrong there."""
 
-from dataclasses import dataclass
 from reprlib import repr as brief
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a value stands, as ``plan.stages[0][1].branch``."""
 
     path: str
@@ -23,10 +22,11 @@ class Place:
 
 
 def word(value: object, place: Place, allowed: tuple[str, ...]) -> None:
-    words = " or ".join(map(repr, allowed))
-    place.need(isinstance(value, str) and value in allowed, "", f"must be {words}, not", value)
+    if not (isinstance(value, str) and value in allowed):
+        place.need(False, "", f"must be {' or '.join(map(repr, allowed))}, not", value)
 
 
 def whole(value: object, place: Place, low: int, high: int) -> None:
-    span = str(low) if low == high else f"a whole number from {low} to {high}"
-    place.need(type(value) is int and low <= value <= high, "", f"must be {span}, not", value)
+    if not (type(value) is int and low <= value <= high):
+        span = str(low) if low == high else f"a whole number from {low} to {high}"
+        place.need(False, "", f"must be {span}, not", value)

@@ -2,9 +2,9 @@
 
 import json
 import re
+from ast import literal_eval
 from dataclasses import fields, replace
 from pathlib import Path
-from reprlib import repr as brief
 from typing import Any
 
 from resnetkit import zoo
@@ -16,6 +16,10 @@ from resnetkit.spec import Spec
 SUFFIX = ".json"
 LIKE, NAME = "like", "name"  # the network that the other entries change, and what the new one is called
 WORD = re.compile(r"\w[\w .+-]{0,99}")  # it names the folder of a run
+LONGEST = 60  # letters of a value in an error
+# What Python writes in another way than JSON: texts, and these words. No sentence of a Spec has other parentheses.
+PYTHON = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\b(?:None|True|False|a tuple)\b|\(|,?\)")
+JSON = {"None": "null", "True": "true", "False": "false", "a tuple": "a list", "(": "[", ")": "]", ",)": "]"}
 FIX = 'write one JSON object, such as {"like": "resnet50", "attention": "se"}'
 
 
@@ -60,10 +64,10 @@ def read(model: str) -> tuple[dict[str, Any], str]:
     text = read_text(Path(model), "a network.json", "check the path") if model.endswith(SUFFIX) else model
     about = parse(text, what, FIX)
     if not isinstance(about, dict):
-        raise UsageError(f"{what} holds {brief(about)}", FIX)
+        raise UsageError(f"{what} holds {shown(about)}", FIX)
     name = about.get(NAME, "a name")
     if not isinstance(name, str) or not WORD.fullmatch(name):
-        raise UsageError(f"{what}: {NAME} is {brief(name)}", "give it letters, digits, spaces and . _ -, 100 at most")
+        raise UsageError(f"{what}: {NAME} is {shown(name)}", "give it letters, digits, spaces and . _ -, 100 at most")
     return about, what
 
 
@@ -74,11 +78,11 @@ def spec_of(about: dict[str, Any], what: str) -> Spec | Mobile:
     for name in about:
         if name not in (*known, LIKE, NAME):
             fix = f"the entries are {', '.join([LIKE, NAME, *known])}"
-            raise UsageError(f"{what} says {brief(name)}, which this network has not{nearest(name, known)}", fix)
+            raise UsageError(f"{what} says {shown(name)}, which this network has not{nearest(name, known)}", fix)
     try:
         return replace(base, **{name: frozen(about[name]) for name in known if name in about})
     except UsageError as error:
-        raise UsageError(f"{what}: {error.what}", error.fix) from None
+        raise UsageError(f"{what}: {as_json(error.what)}", as_json(error.fix)) from None
 
 
 def base_of(about: dict[str, Any], what: str) -> Spec | Mobile:
@@ -86,9 +90,24 @@ def base_of(about: dict[str, Any], what: str) -> Spec | Mobile:
     if LIKE not in about:
         return Mobile() if "family" in about else Spec()
     if not isinstance(about[LIKE], str):
-        raise UsageError(f"{what}: {LIKE} is {brief(about[LIKE])}", "give it the name of a network")
+        raise UsageError(f"{what}: {LIKE} is {shown(about[LIKE])}", "give it the name of a network")
     return zoo.find(about[LIKE])
 
 
 def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+
+def shown(value: object) -> str:
+    """A value as the file has it, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def as_json(text: str) -> str:
+    """A sentence about a Spec, which shows values as Python writes them, with the same values as JSON has them."""
+    return PYTHON.sub(written, text)
+
+
+def written(found: re.Match[str]) -> str:
+    return JSON.get(found[0]) or json.dumps(literal_eval(found[0]), ensure_ascii=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 import resnetkit
-from resnetkit.dialects import TIMM_V2, TIMM_V2_DEEP, VIDEO, Dialect, to_theirs
+from resnetkit.dialects import MOBILE, TIMM_V2, TIMM_V2_DEEP, VIDEO, Dialect, to_theirs
 from resnetkit.errors import UsageError, WeightsError, nearest, plain
 from resnetkit.files import write_bytes
 from resnetkit.layout import lay_out
@@ -55,13 +55,18 @@ class Exported:
 
 @dataclass(frozen=True)
 class Library:
-    """A library of networks that has some of ours, under the same name and with tensors that it may name otherwise."""
+    """A library of networks that has some of ours, with tensors that it may name otherwise."""
 
     name: str
     networks: tuple[str, ...]
     make: str  # how a network is made there
     channels: tuple[int, ...] = ()  # that its networks can take, where they cannot take any
     dialects: tuple[tuple[str, Dialect], ...] = ()  # how names begin whose tensors have other names
+    called: tuple[tuple[str, str], ...] = ()  # our name, and the words that ask for the network, where it has another
+
+    def asks(self, model: str) -> str:
+        """The words that ask for a network there, as Python writes them."""
+        return dict(self.called).get(model, repr(model))
 
     def dialect(self, model: str) -> Dialect | None:
         """How the tensors of a network are called there; None where they are called as here."""
@@ -75,12 +80,19 @@ TORCHVISION = Library(
         """
         resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d
         wide_resnet50_2 wide_resnet101_2 shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0
-        r3d_18
+        r3d_18 mobilenetv2_035 mobilenetv2_050 mobilenetv2_075 mobilenetv2_100 mobilenetv2_140
         """.split()
     ),
-    make="torchvision.models.get_model({model!r}, num_classes={classes})",
+    make="torchvision.models.get_model({model}, num_classes={classes})",
     channels=(3,),
-    dialects=(("r3d_", VIDEO),),
+    dialects=(("r3d_", VIDEO), ("mobilenetv2_", MOBILE)),
+    called=(
+        ("mobilenetv2_035", "'mobilenet_v2', width_mult=0.35"),
+        ("mobilenetv2_050", "'mobilenet_v2', width_mult=0.5"),
+        ("mobilenetv2_075", "'mobilenet_v2', width_mult=0.75"),
+        ("mobilenetv2_100", "'mobilenet_v2'"),
+        ("mobilenetv2_140", "'mobilenet_v2', width_mult=1.4"),
+    ),
 )
 # Networks of the papers for small pictures, of Keras, of clips, and those that only torchvision has.
 ELSEWHERE = re.compile(
@@ -89,7 +101,7 @@ ELSEWHERE = re.compile(
 TIMM = Library(
     "timm",
     tuple(name for name in ZOO if not ELSEWHERE.fullmatch(name)),
-    make="timm.create_model({model!r}, num_classes={classes}, in_chans={channels})",
+    make="timm.create_model({model}, num_classes={classes}, in_chans={channels})",
     dialects=(("resnetv2_", TIMM_V2),),
 )
 
@@ -155,7 +167,7 @@ def to_library(library: Library, card: Card, state: Mapping[str, Tensor]) -> Pac
         )
     dialect = library.dialect(card.model)
     named = to_theirs(state, dialect) if dialect else dict(state)
-    make = library.make.format(model=card.model, classes=card.plan.classes, channels=card.plan.channels)
+    make = library.make.format(model=library.asks(card.model), classes=card.plan.classes, channels=card.plan.channels)
     how = f"{make}.load_state_dict(safetensors.torch.load_file({{file}}))"
     return Packed(steady(serialize(named, {**about(card), "library": library.name})), how)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from math import prod
 from reprlib import repr as brief
 
@@ -71,6 +72,18 @@ class Grid:
         """As ``through``, with the filter behind the layer."""
         return self.through(layer).moved(3, layer.blur) if layer.blur else self.through(layer)
 
+    def repeated(self, block: Block, times: int) -> "Grid":
+        """The grid after one block, or after several without a stride, each of which adds as much to the field."""
+        if times == 0:
+            return self
+        grid = self
+        for layer in block.branch:
+            grid = grid.past(layer)
+        if times == 1:
+            return grid
+        fields = tuple(old + (new - old) * times for old, new in zip(self.fields, grid.fields, strict=True))
+        return Grid(grid.sides, grid.steps, fields)
+
     def pooled(self, pool: Pool) -> "Grid":
         grid = self.moved(pool.kernel, pool.stride)
         return grid.moved(3, pool.blur) if pool.blur else grid
@@ -78,36 +91,53 @@ class Grid:
 
 def rows(plan: Plan, size: Sides | None = None) -> list[Row]:
     """Every module with something to count, in the order of the state dict; ``size`` is (height, width) or both."""
+    return [row for row, _ in counted(plan, size, folded=False)]
+
+
+def counted(plan: Plan, size: Sides | None = None, *, folded: bool = True) -> Iterator[tuple[Row, int]]:
+    """The same, each with how many there are; ``folded`` shows of equal blocks in a row the last, which sees most."""
     n, family = plan.ndim, plan.family
     sides = sides_of(plan.size if size is None else size, n or 2)
     grid = Grid(sides, (1,) * len(sides), (1,) * len(sides))
-    found: list[Row] = []
     for i, layer in enumerate(plan.stem):
         grid = grid.through(layer)
-        found.extend(layer_rows(layer, grid, *stem_names(plan, i), n))
+        yield from once(layer_rows(layer, grid, *stem_names(plan, i), n))
     if plan.pool:
         grid = grid.pooled(plan.pool)
-        found.extend(pool_rows(plan.pool, grid, plan.stem[-1].c_out, n))
+        yield from once(pool_rows(plan.pool, grid, plan.stem[-1].c_out, n))
     for s, stage in enumerate(plan.stages):
-        for b, block in enumerate(stage):
-            found.extend(block_rows(block, grid, stage_name(family, s) + f".{b}", n))
-            for layer in block.branch:
-                grid = grid.past(layer)
+        b = -1
+        for block, alike in runs(stage) if folded else [(block, 1) for block in stage]:
+            b += alike
+            grid = grid.repeated(block, alike - 1)
+            for row in block_rows(block, grid, stage_name(family, s) + f".{b}", n):
+                yield row, alike
+            grid = grid.repeated(block, 1)
     if plan.norm:
-        found.append(norm_row(plan.norm.norm, plan.norm.channels, grid, "norm"))
+        yield norm_row(plan.norm.norm, plan.norm.channels, grid, "norm"), 1
     if plan.last:
         grid = grid.through(plan.last)
-        found.extend(layer_rows(plan.last, grid, *LAST[family], n))
+        yield from once(layer_rows(plan.last, grid, *LAST[family], n))
     field = max(f + (side - 1) * step for f, side, step in zip(grid.fields, grid.sides, grid.steps, strict=True))
     ones = (1,) * len(sides)
     if n:
-        found.append(Row("avgpool", "mean", (plan.features, *ones), 0, 0, 0, field))
+        yield Row("avgpool", "mean", (plan.features, *ones), 0, 0, 0, field), 1
     if plan.classes:
         shape, products = (plan.classes, plan.features), plan.features * plan.classes
         tensors = (("weight", shape), ("bias", shape[:1]))
-        head = HEAD[family]
-        found.append(Row(head, "linear", (plan.classes, *ones), products + plan.classes, products, 0, field, tensors))
-    return found
+        head, whole = HEAD[family], products + plan.classes
+        yield Row(head, "linear", (plan.classes, *ones), whole, products, 0, field, tensors), 1
+
+
+def runs(stage: tuple[Block, ...]) -> Iterator[tuple[Block, int]]:
+    """The blocks of a stage, equal ones in a row together, and how many; one that has a stride stands alone."""
+    for block, alike in groupby(stage):
+        times = sum(1 for _ in alike)
+        yield from [(block, times)] if times == 1 or block.stride == 1 else [(block, 1)] * times
+
+
+def once(found: Iterator[Row]) -> Iterator[tuple[Row, int]]:
+    return ((row, 1) for row in found)
 
 
 def strides_of_a_point(plan: Plan, size: Sides | None = None) -> bool:

@@ -128,6 +128,10 @@ def likely(wanted: Shapes, given: Shapes, wrong: Sequence[str]) -> tuple[str, st
         if fits and set(wrong) <= {name, *(head if axis == 0 else ())}:
             fix = "fine-tune: resnet train DATA --weights FILE"
             return f"it is for {has[axis]} {thing} and the network for {wants[axis]}; ", fix
+    parts = {name.partition(".")[0] for name in wrong}
+    if parts == {"norm"} and "norm.weight" in wanted and "norm.weight" not in given:
+        cause = "it is of a network without a norm behind its last map (as kuangliu's pre-activation networks), which "
+        return cause + "this network has: its answers would be others; ", ALONE
     these, those = alike(given), alike(wanted)
     if not these or these == those:
         return "", ALONE

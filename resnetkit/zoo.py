@@ -4,6 +4,7 @@ He et al. 2015 (arXiv:1512.03385): table 1 for pictures of 224 pixels, section 4
 names its paper. Names are those of timm and torchvision where they have the same network.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -225,13 +226,13 @@ ZOO: dict[str, Spec | Mobile] = {
 }
 
 
-def names(pattern: str | None = None) -> list[str]:
+def names(pattern: str | None = None, among: Iterable[str] = ZOO) -> list[str]:
     """The names that match ``resnet*cifar``, or hold the letters of a pattern without wildcards."""
     if pattern is None:
-        return list(ZOO)
+        return list(among)
     if not any(sign in pattern for sign in "*?["):
         pattern = f"*{pattern}*"
-    return [name for name in ZOO if fnmatchcase(name, pattern)]
+    return [name for name in among if fnmatchcase(name, pattern)]
 
 
 def find(name: str) -> Spec | Mobile:

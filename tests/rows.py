@@ -21,7 +21,9 @@ TARGET = Path(resnetkit.__file__).with_name("published.json")
 VISION = """
     resnet18 resnet34 resnet50 resnet101 resnet152 resnext50_32x4d resnext101_32x8d resnext101_64x4d wide_resnet50_2
     wide_resnet101_2 shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5 shufflenet_v2_x2_0 r3d_18
+    mobilenet_v2
 """.split()
+OURS = {"mobilenet_v2": "mobilenetv2_100"}  # what the zoo calls otherwise
 TIMM = """
     resnet* resnext* wide_resnet* seresnet* seresnext* ecaresnet* resnetblur* resnetrs* mobilenetv2_*
     resnetv2_18* resnetv2_34* resnetv2_50* resnetv2_101* resnetv2_152*
@@ -96,7 +98,7 @@ def vision_rows() -> list[dict[str, Any]]:
             found.append(
                 {
                     "name": f"torchvision/{theirs}.{one.name.lower()}",
-                    "network": theirs,
+                    "network": OURS.get(theirs, theirs),
                     "data": DATA[len(one.meta["categories"])],
                     "classes": len(one.meta["categories"]),
                     "size": side,

@@ -10,7 +10,7 @@ from peers import peer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from resnetkit.cost import totals
+from resnetkit.cost import brief, totals
 from resnetkit.errors import UsageError
 from resnetkit.layers import Blur, PadShortcut
 from resnetkit.layout import lay_out
@@ -239,3 +239,23 @@ def test_a_larger_picture_costs_more_and_weighs_the_same() -> None:
 def test_a_wrong_size_is_named(size: Any) -> None:
     with pytest.raises(UsageError, match=r"^size is "):
         rows(lay_out(find("resnet18")), size)
+
+
+def test_few_multiply_adds_are_thousands() -> None:
+    assert [brief(macs) for macs in (12_345, 999_499, 1_000_000, 1_814_073_344)] == ["12 K", "999 K", "1 M", "1,814 M"]
+
+
+def test_totals_are_those_of_the_rows() -> None:
+    """Equal blocks are counted together, but for those with a stride, whose maps differ."""
+    plans = [lay_out(spec) for spec in ZOO.values()]
+    plans += [lay_out(Spec(output_stride=8)), lay_out(Spec(blur=True, depths=(1, 3, 1, 5)))]
+    thin = lay_out(Spec(block="basic", depths=(1, 2), widths=(64, 64)))
+    first = thin.stages[1][0]  # with a stride, and as wide as it was before
+    plans.append(replace(thin, stages=(thin.stages[0], (first, first, first, thin.stages[1][1]))))
+    for plan in plans:
+        every = rows(plan)
+        whole = totals(plan)
+        assert whole.parameters == sum(row.parameters for row in every)
+        assert whole.macs == sum(row.macs for row in every)
+        assert whole.activations == sum(row.activations for row in every)
+        assert whole.receptive_field == max(row.receptive_field for row in every if row.kind == "conv")

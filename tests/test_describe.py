@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from command import refused, resnet
 
 from resnetkit.cost import totals
 from resnetkit.describe import as_dict, listing, mermaid, table
@@ -117,3 +118,10 @@ def test_a_plain_block_has_no_sum_in_the_flowchart() -> None:
 def test_a_name_cannot_end_a_label() -> None:
     text = mermaid(lay_out(find("resnet20")), 'my "best"] #1\n<b>end')
     assert '["my #quot;best#quot;] #35;1\\n#lt;b#gt;end: 269,722 parameters"]' in text
+
+
+def test_a_clip_keeps_its_frames_unless_they_are_told() -> None:
+    for words, shape in ((("--size", "64"), [3, 16, 64, 64]), (("--size", "8x64x48"), [3, 8, 64, 48])):
+        assert resnet("describe", "r3d_18", *words, "--json").document["input"] == shape
+    refused(resnet("describe", "r3d_18", "--size", "64x64"), 2, "give one number, or 3 for r3d_18")
+    assert resnet("describe", "resnet18", "--size", "64", "--json").document["input"] == [3, 64, 64]

@@ -11,7 +11,17 @@ from zoo_peers import filled, unbegun
 
 from resnetkit import zoo
 from resnetkit.create import create_model
-from resnetkit.dialects import TIMM_V2, TIMM_V2_DEEP, TRANSFORMERS, VIDEO, Dialect, recognise, to_ours, to_theirs
+from resnetkit.dialects import (
+    MOBILE,
+    TIMM_V2,
+    TIMM_V2_DEEP,
+    TRANSFORMERS,
+    VIDEO,
+    Dialect,
+    recognise,
+    to_ours,
+    to_theirs,
+)
 from resnetkit.errors import WeightsError
 from resnetkit.layout import lay_out
 from resnetkit.walk import shapes
@@ -136,6 +146,47 @@ def test_transformers(name: str) -> None:
     assert to_ours(body, []).keys() == ours.keys() - {"fc.weight", "fc.bias"}
 
 
+@pytest.mark.parametrize(("name", "width"), [("mobilenetv2_100", 1.0), ("mobilenetv2_035", 0.35)])
+def test_mobilenets_of_torchvision(name: str, width: float) -> None:
+    """Its own network, whose logits ours gives to the bit with its state dict as it is, there and back."""
+    models = peer("torchvision.models")
+    with unbegun():
+        theirs = models.mobilenet_v2(width_mult=width, num_classes=7).eval()
+    state = filled(theirs.state_dict())
+    assert recognise(state) is MOBILE
+    theirs.load_state_dict(state, assign=True)
+    notes: list[str] = []
+    ours = to_ours(state, notes)
+    assert notes == [f"the names are those of {MOBILE.name}: 'features.0.0.weight' is 'conv_stem.weight' here"]
+    assert same(to_theirs(ours, MOBILE), state)
+    model = create_model(name, weights=state).double().eval()
+    model.load_state_dict(ours)
+    x = torch.randn(2, 3, 65, 49, dtype=torch.float64)
+    with torch.no_grad():
+        assert torch.equal(model(x), theirs(x))
+
+
+def test_the_bias_of_a_first_convolution_alone() -> None:
+    """As in Caffe's ResNet-50: what the network with it answers, the one without answers too."""
+    source, biased = (create_model("resnet20", num_classes=3).double().eval() for _ in range(2))
+    state = filled(source.state_dict())
+    biased.load_state_dict(state)
+    biased.get_submodule("conv1").bias = nn.Parameter(torch.randn(16, dtype=torch.float64))
+    notes: list[str] = []
+    ours = to_ours(biased.state_dict(), notes)
+    assert notes == ["'conv1.bias' was taken off 'bn1.running_mean', which answers the same"]
+    source.load_state_dict(ours)
+    x = torch.randn(2, 3, 33, 33, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(source(x), biased(x), rtol=1e-12, atol=1e-12)
+    assert not torch.equal(ours["bn1.running_mean"], state["bn1.running_mean"])
+    kept = {**biased.state_dict(), "layer1.0.conv1.bias": torch.zeros(16)}
+    assert to_ours(kept, []).keys() == kept.keys(), "where others have one too it stays"
+    deep = create_model("resnet14t").state_dict()  # whose bn1 is behind another convolution
+    with pytest.raises(WeightsError, match=r"conv1\.bias unexpected"):
+        create_model("resnet14t", weights={**deep, "conv1.bias": torch.randn(64)})
+
+
 def kuangliu(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.replace("fc.", "linear.").replace("downsample", "shortcut"): value for name, value in state.items()}
 
@@ -156,6 +207,19 @@ def test_our_own_names_are_left_alone(name: str) -> None:
     if "cifar" in name:
         assert list(to_ours(kuangliu(numbered(wanted)), notes)) == list(wanted)
         assert len(notes) == 1
+
+
+def test_pre_activation_networks_without_a_last_norm() -> None:
+    """kuangliu's PreActResNet pools what its last block gives: no network here answers so."""
+    source = kuangliu(create_model("preact_resnet18_cifar").state_dict())
+    state = {name: value for name, value in source.items() if not name.startswith("norm.")}
+    assert any("shortcut" in name for name in state)
+    for classes in (None, 3):
+        with pytest.raises(WeightsError, match=r"without a norm behind its last map.*kuangliu.*which this network has"):
+            create_model("preact_resnet18_cifar", weights=state, num_classes=classes)
+    halved = {name: value for name, value in source.items() if name != "norm.bias"}
+    with pytest.raises(WeightsError, match=r"does not fit the network: \d+ of"):
+        create_model("preact_resnet18_cifar", weights=halved)
 
 
 def test_two_tensors_for_one_name() -> None:

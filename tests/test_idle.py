@@ -12,9 +12,12 @@ import pytest
 from samples import folder, picture
 from test_resolve import CARD, GREY, PHOTOS, SMALL
 
+from resnetkit import cli, job, modelfile, pretrained
+from resnetkit.create import create_model
 from resnetkit.errors import KitError, UsageError
 from resnetkit.job import prepare
 from resnetkit.modelfile import Card
+from resnetkit.report import progress
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import HINTS, Run, refuse_idle
 
@@ -177,3 +180,31 @@ def test_grey_pictures_in_files_have_no_hue(tmp_path: Path) -> None:
     assert prepare(Run(data=str(tmp_path), model="resnet20"), frozenset()).settings.preprocess.channels == 3
     folder(tmp_path, "a/9.png", "b/9.png")
     assert prepare(run, frozenset({"hue"})).settings.augment.hue == 0.1
+
+
+def test_what_weights_forbid_is_known_before_the_data_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "run" / "best.safetensors"
+    own.parent.mkdir()
+    modelfile.save(own, create_model("resnet20", num_classes=2).state_dict(), CARD)
+    monkeypatch.setattr(job, "open_source", lambda *_, **__: pytest.fail("the data is not to be opened"))
+    monkeypatch.setattr(pretrained, "obtain", lambda *_: pytest.fail("nothing is to be fetched"))
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"model": "resnet32"}, "holds a resnet20, not a resnet32"),
+        ({"allow_partial": True}, "--allow-partial would have no effect: a model file fits whole"),
+        ({"init": "fan-in"}, "--init would have no effect: the weights are given"),
+        ({"zero_init": True}, "--zero-init would have no effect: the weights are given"),
+    ]
+    cases += [({**given, "weights": str(own.parent)}, says) for given, says in cases]
+    cases += [
+        ({"weights": "torchvision/resnet18", "model": "resnet34"}, "holds a resnet18, not a resnet34"),
+        ({"weights": "torchvision/resnet18", "allow_partial": True}, "no effect: published weights fit whole"),
+        ({"weights": "torchvision/r3d_18.kinetics400_v1"}, "is not for pictures"),
+        ({"weights": "auto", "allow_partial": True}, "no effect: weights that were not named fit whole"),
+        ({"weights": str(tmp_path / "none.pth")}, "none.pth does not exist"),
+    ]
+    for given, says in cases:
+        with pytest.raises(KitError, match=says):
+            prepare(Run(data="data", **{"weights": str(own), **given}), frozenset(given))
+    # The command says so before it fetches a data set.
+    monkeypatch.setattr(progress, "fetch", lambda *_: pytest.fail("the data is not to be fetched"))
+    assert cli.main(["train", "digits", "--weights", str(own), "--model", "resnet32"]) == 4

@@ -19,7 +19,20 @@ from safetensors.torch import save_file
 from samples import folder
 from serving import Server
 
-from resnetkit import caching, cli, create_model, download, job, pretrained, published, runfile, sweep, trials
+from resnetkit import (
+    api,
+    caching,
+    cli,
+    create_model,
+    download,
+    job,
+    modelfile,
+    pretrained,
+    published,
+    runfile,
+    sweep,
+    trials,
+)
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import KitError, ResourceError, UsageError, WeightsError
 from resnetkit.published import File, Row
@@ -496,13 +509,19 @@ def test_a_network_with_published_weights(
         (UsageError, "may be another file tomorrow", {"weights": LOOSE}),
         (UsageError, "no effect", {"weights": TIMM, "allow_unpinned": True}),
         (UsageError, "allow_unpinned is for", {"allow_unpinned": True}),
-        (WeightsError, "does not exist", {"weights": "IMAGENET1K_V7"}),
+        (
+            WeightsError,
+            "no weights IMAGENET1K_V7 of resnet20; IMAGENET1K_V1, IMAGENET1K_V2",
+            {"weights": "IMAGENET1K_V7"},
+        ),
     ]
     for kind, said, settings in failures:
         with pytest.raises(kind, match=said):
             create_model("resnet20", **settings)
     with pytest.raises(WeightsError, match="are of resnet20, not of resnet32"):
         create_model("resnet32", weights=TIMM)
+    with pytest.raises(WeightsError, match="no weights IMAGENET1K_V1 of resnet32; none of torchvision's"):
+        create_model("resnet32", weights="IMAGENET1K_V1")
     with pytest.raises(WeightsError, match="no published weights of resnet32"):
         create_model("resnet32", pretrained=True)
     away(monkeypatch)
@@ -545,3 +564,87 @@ def test_a_file_is_verified(table: dict[str, str], capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     for words in (str(path), sha(b"another"), table[TV[0]], "quarantine"):
         assert words in said
+
+
+def test_published_weights_become_a_model_file(
+    table: dict[str, str],
+    made: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("v2").write_bytes(made[TV[1]])
+    expected = torch.load("v2", weights_only=True)
+    assert cli.main(["import", "torchvision/resnet20", "--out", "m.safetensors"]) == 0
+    said, news = capsys.readouterr()
+    counts = f"{len(expected)} tensors loaded, 0 missing, 0 unexpected, 0 mismatched"
+    assert said.startswith(f"wrote m.safetensors: resnet20 for 7 classes; {counts} of {TV[1]} (65% on ImageNet-1k, ")
+    assert "checked by the first 8 digits" in said
+    assert "assumed: classes: the numbers 0 to 6; --classes names them" in news
+    card, state = modelfile.load("m.safetensors")
+    assert all(torch.equal(value, expected[name]) for name, value in state.items())
+    seen = card.preprocess
+    assert (card.model, card.classes, seen.size, seen.crop) == ("resnet20", tuple("0123456"), (32, 32), 0.9)
+    assert (seen.mean, seen.std, seen.interpolation) == ((0.4, 0.5, 0.6), (0.2, 0.25, 0.3), "bicubic")
+
+    words = f"import {TIMM} --model resnet20 --out t.safetensors --classes a,b,c,d,e,f,g --size 40 --crop 1 --json"
+    assert cli.main([*words.split(), "--mean", "0.1,0.1,0.1"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["source"] == f"{TIMM}@{COMMIT}@{table[TIMM]}"
+    assert (len(answer["tensors"]["loaded"]), answer["assumed"]) == (len(expected), [])
+    card = modelfile.read_card(Path("t.safetensors"))
+    assert (card.classes, card.preprocess.size, card.preprocess.crop) == (tuple("abcdefg"), (40, 40), 1.0)
+    assert (card.preprocess.mean, card.preprocess.std) == ((0.1,) * 3, (0.2, 0.25, 0.3))
+
+    assert cli.main(["import", LOOSE, "--out", "l.safetensors", "--allow-unpinned"]) == 0
+    assert f"unchecked: it has the SHA-256 {table[LOOSE]}" in capsys.readouterr().out
+    away(monkeypatch)
+    assert cli.main(["import", TV[1], "--out", "m.safetensors"]) == 0, "the cache has it"
+
+
+def test_published_weights_that_become_no_model_file(
+    table: dict[str, str],
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    away(monkeypatch)
+    for words, code, says in (
+        (f"import {TIMM}", 2, "resnet import needs --out"),
+        (f"import {TIMM} --out m.safetensors", 5, f"{TIMM} is not at hand: http://127.0.0.1:9"),
+        (f"import {TIMM} --out m.safetensors --model resnet32", 4, f"{TIMM} are of resnet20, not of resnet32"),
+        (f"import {TIMM} --out m.safetensors --allow-unpinned", 2, "--allow-unpinned would have no effect"),
+        (f"import {LOOSE} --out m.safetensors", 2, f"fix: pin a commit: {LOOSE}@COMMIT"),
+        ("import timm/resnet21.a1_in1k --out m.safetensors", 2, "did you mean timm/resnet20.a1_in1k"),
+    ):
+        assert cli.main(words.split()) == code, words
+        out, err = capsys.readouterr()
+        assert (out, says in err) == ("", True), err
+    assert server.asked == []
+    for name in ("RESNETKIT_MIRROR", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, server.url)
+    for words, says in (("--classes a,b", "2 classes are named"), ("--mean 0.5", "--mean"), ("--allow-partial", "fit")):
+        assert cli.main([*f"import {TIMM} --out m.safetensors".split(), *words.split()]) == 2
+        assert says in capsys.readouterr().err
+    assert not Path("m.safetensors").exists()
+
+    Path("timm").mkdir()  # a file of that name is what is meant
+    torch.save(create_model("resnet20", num_classes=4).state_dict(), TIMM)
+    assert cli.main(["import", TIMM, "--out", "m.safetensors"]) == 2
+    assert "resnet import needs --model" in capsys.readouterr().err
+    assert cli.main(["import", TIMM, "--model", "resnet20", "--out", "m.safetensors", "--allow-unpinned"]) == 2
+    assert "no effect: the weights are a file" in capsys.readouterr().err
+    assert cli.main(["import", TIMM, "--model", "resnet20", "--out", "m.safetensors"]) == 0
+    assert len(modelfile.read_card(Path("m.safetensors")).classes) == 4
+    assert table
+
+
+def test_weights_of_clips_are_refused_before_they_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pretrained, "obtain", lambda *_: pytest.fail("nothing is to be fetched"))
+    with pytest.raises(UsageError, match=r"r3d_18.* is not for pictures"):
+        api.import_weights("torchvision/r3d_18.kinetics400_v1", out=tmp_path / "m.safetensors")
+    with pytest.raises(UsageError, match="give model=NAME and out=FILE"):
+        api.import_weights("torchvision/r3d_18")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -359,14 +360,14 @@ def test_training_from_weights_that_fit_in_part(tmp_path: Path) -> None:
         return prepare(replace(run, **more), frozenset({"model", "weights", *more})).notes
 
     assert any("114 tensors taken; fc.weight, fc.bias begun afresh" in note for note in begun())
-    with pytest.raises(UsageError, match="--allow-partial would have no effect: all 114 tensors fit"):
+    with pytest.raises(UsageError, match="--allow-partial would have no effect: all 116 tensors fit"):
         begun(allow_partial=True)
     del state["layer1.0.conv1.weight"]
     torch.save(state, path)
     with pytest.raises(WeightsError, match=r"115 of 116 tensors fit, 1 missing.*layer1\.0\.conv1\.weight missing"):
         begun()
     assert any("layer1.0.conv1.weight, fc.weight, fc.bias begun afresh" in note for note in begun(allow_partial=True))
-    with pytest.raises(UsageError, match="--allow-partial would have no effect: there are no weights"):
+    with pytest.raises(UsageError, match="--allow-partial would have no effect: weights that were not"):
         prepare(Run(data=run.data, allow_partial=True), frozenset({"allow_partial"}))
 
 
@@ -429,6 +430,11 @@ def test_create_model_refuses() -> None:
         create_model("resnet20", weights={3: torch.zeros(1)})  # type: ignore[dict-item]
     with pytest.raises(WeightsError, match="0 of 116 tensors fit"):
         create_model("resnet20", weights={})
+    for number in (float("nan"), float("inf")):
+        broken = create_model("resnet20").state_dict()
+        broken["layer2.1.bn1.bias"][3] = number
+        with pytest.raises(WeightsError, match=r"the state dict holds NaN or infinity in layer2\.1\.bn1\.bias"):
+            create_model("resnet20", weights=broken)
     headless = create_model("resnet20", num_classes=0).state_dict()
     with pytest.raises(WeightsError, match=r"fc\.weight missing"):
         create_model("resnet20", weights=headless)
@@ -469,6 +475,65 @@ def test_list_models() -> None:
     assert list_models("plain1*") == ["plain110", "plain18"]
     assert list_models("resnet18*") == ["resnet18", "resnet18_cifar", "resnet18d"]
     assert list_models("nothing") == []
+
+
+def test_list_models_with_published_weights() -> None:
+    """As timm lists them, and beside them the networks that torchvision alone has weights of."""
+    listed = list_models(pretrained=True)
+    theirs = {name for name in peer("timm").list_models(pretrained=True) if name.partition(".")[0] in zoo.ZOO}
+    alone = set(listed) - theirs
+    assert theirs <= set(listed)
+    assert alone <= set(zoo.ZOO)
+    assert alone == {name for name in zoo.ZOO if name.startswith("shufflenet")}
+    assert list_models("resnet50.a1*", pretrained=True) == ["resnet50.a1_in1k", "resnet50.a1h_in1k"]
+    assert list_models("cifar", pretrained=True) == []
+
+
+def test_features_are_dropped_before_the_head() -> None:
+    model = create_model("resnet20", drop_rate=0.5).train()
+    features = torch.ones(64, 64, 1, 1)
+    kept = model.forward_head(features, pre_logits=True)
+    assert set(kept.unique().tolist()) == {0.0, 2.0}
+    assert 0.4 < kept.bool().float().mean() < 0.6
+    model.reset_classifier(3)
+    assert (model.forward_head(features, pre_logits=True) == 0).any()
+    assert (model.eval().forward_head(features, pre_logits=True) == 1).all()
+    assert (create_model("resnet20").train().forward_head(features, pre_logits=True) == 1).all()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnetv2_18", "seresnet18"])
+def test_branches_are_dropped_as_timm_drops_them(name: str) -> None:
+    """The same draws from torch's own generator, so the same answer in training to the bit that float64 allows."""
+    theirs = peer("timm").create_model(name, num_classes=4, drop_path_rate=0.6, drop_rate=0.2).double()
+    ours = create_model(name, weights=theirs.state_dict(), drop_path_rate=0.6, drop_rate=0.2).double()
+    ours.load_state_dict(create_model(name, weights=theirs.state_dict()).double().state_dict())
+    x = torch.randn(4, 3, 64, 64, dtype=torch.float64)
+    for train in (True, False):
+        answers = []
+        for model in (theirs.train(train), ours.train(train)):
+            torch.manual_seed(3)
+            answers.append(model(x))
+        torch.testing.assert_close(answers[1], answers[0], rtol=1e-6, atol=1e-6)
+
+
+def test_droppings_that_cannot_be_meant() -> None:
+    for words, says in (
+        ({"drop_rate": 1.0}, "drop_rate is 1.0"),
+        ({"drop_rate": -0.1}, "drop_rate is -0.1"),
+        ({"drop_path_rate": 2}, "drop_path_rate is 2"),
+        ({"drop_rate": "a"}, "drop_rate is 'a'"),
+        ({"drop_path_rate": float("nan")}, "drop_path_rate is nan"),
+        ({"drop_rate": 0.1, "features_only": True}, "no head for num_classes, global_pool and drop_rate"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            create_model("resnet20", **words)
+    with pytest.raises(UsageError, match="drop_path_rate is for networks with several branches"):
+        create_model("plain20", drop_path_rate=0.1)
+    model = create_model("resnet20", features_only=True, drop_path_rate=0.9).train()
+    x = torch.randn(2, 3, 32, 32)
+    assert not torch.equal(model(x)[-1], model(x)[-1])
+    assert torch.equal(model.eval()(x)[-1], model(x)[-1])
+    assert pickle.loads(pickle.dumps(create_model("resnet20", drop_path_rate=0.9)))
 
 
 # The checkpoints of akamaster/pytorch_resnet_cifar10

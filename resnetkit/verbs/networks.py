@@ -21,8 +21,11 @@ IMPORT = "SRC --model NAME --out FILE ..."
 
 
 def import_flags(parser: Parser) -> None:
-    parser.word("src", "a state dict in .pth or .safetensors, which is read without running any code in it")
-    parser.flag("model", "the network it belongs to; resnet models lists them", "NAME")
+    parser.word(
+        "src",
+        "a state dict in .pth or .safetensors, read without running any code in it, or timm/NAME, torchvision/NAME",
+    )
+    parser.flag("model", "the network it belongs to, which published weights say; resnet models lists them", "NAME")
     parser.flag("out", "the model file to write", "FILE")
     parser.flag("classes", "the names of the classes in order, or a file with one a line", "LIST", many=ANYTHING)
     parser.flag("mean", "of each channel, in shares of the brightest value", "X,X,X", many=DECIMAL)
@@ -30,14 +33,16 @@ def import_flags(parser: Parser) -> None:
     parser.flag("size", "side of the pictures that the network sees", "N")
     parser.flag("crop", "share of the short side that the centre crop keeps", "X")
     parser.flag("allow-partial", "take weights that fit in part; the rest is as at the start of training")
+    parser.flag("allow-unpinned", "take published weights that no commit or hash pins; the SHA-256 found is said")
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 
 def import_weights(asked: Namespace, out: TextIO) -> int:
-    for name in ("model", "out"):
+    needed = ("out",) if published.is_meant(asked.src) else ("model", "out")
+    for name in needed:
         if getattr(asked, name) is None:
             raise UsageError(f"resnet import needs --{name}", f"write: resnet import {IMPORT}")
-    network = Run(model=asked.model).model  # which refuses unknown names
+    network = None if asked.model is None else Run(model=asked.model).model  # which refuses unknown names
     classes = None if asked.classes is None else class_names(asked.classes)
     mean, std = numbers("--mean", asked.mean, 0, 1), numbers("--std", asked.std, 1e-6, 10)
     size = None if asked.size is None else value_of("size", asked.size)
@@ -46,6 +51,7 @@ def import_weights(asked: Namespace, out: TextIO) -> int:
         raise UsageError(f"--crop is {show(asked.crop)}; it takes one number", "change --crop, or leave it out")
 
     from resnetkit import api
+    from resnetkit.report import progress
 
     done = api.import_weights(
         asked.src,
@@ -57,15 +63,18 @@ def import_weights(asked: Namespace, out: TextIO) -> int:
         size=size,
         crop=None if crop is None else crop[0],
         allow_partial=asked.allow_partial,
+        allow_unpinned=asked.allow_unpinned,
+        fetching=progress.fetching(),
     )
     card, found = done.card, done.match
     for text in done.assumed:
         print(f"assumed: {plain(text)}", file=sys.stderr)
     if asked.json:
         answer = {"out": plain(asked.out), "model": card.model, "classes": list(card.classes), "assumed": done.assumed}
-        say(out, {**answer, "tensors": asdict(found)})
+        say(out, {**answer, "source": done.source or plain(asked.src), "tensors": asdict(found)})
     else:
-        say(out, f"wrote {plain(asked.out)}: {card.model} for {len(card.classes)} classes; {found}")
+        of = f" of {plain(done.said)}" if done.said else ""
+        say(out, f"wrote {plain(asked.out)}: {card.model} for {len(card.classes)} classes; {found}{of}")
         for name in ("missing", "unexpected", "mismatched"):
             if names := getattr(found, name):
                 print(f"{name}: {some(names)}", file=sys.stderr)
@@ -98,7 +107,7 @@ def models(asked: Namespace, out: TextIO) -> int:
 
 def describe_flags(parser: Parser) -> None:
     parser.word("model", "the name of a network, a JSON file that says one, a model file, or the folder of a run")
-    parser.flag("size", "side of the pictures, or height x width as 192x256", "N")
+    parser.flag("size", "side of the pictures, 192x256 for height x width, or 16x64x64 for frames too", "N")
     parser.flag("mermaid", "print a flowchart that Markdown pages show as a picture")
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
@@ -114,6 +123,7 @@ def describe(asked: Namespace, out: TextIO) -> int:
     from resnetkit import describe as words
     from resnetkit.layout import lay_out
     from resnetkit.specfile import SUFFIX, find, title
+    from resnetkit.units import each
     from resnetkit.zoo import ZOO
 
     name: str = asked.model
@@ -128,6 +138,8 @@ def describe(asked: Namespace, out: TextIO) -> int:
         plan = lay_out(find(name))
     if isinstance(size, tuple) and len(size) != (plan.ndim or 2):
         raise UsageError(f"--size is {show(asked.size)}", f"give one number, or {plan.ndim or 2} for {name}")
+    if isinstance(size, int) and plan.ndim == 3:
+        size = (each(plan.size, 3)[0], size, size)  # a clip keeps its frames
     if asked.mermaid:
         say(out, words.mermaid(plan, name).rstrip())
     else:

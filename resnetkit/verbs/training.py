@@ -40,8 +40,11 @@ def train(asked: Namespace, out: TextIO) -> int:
 
     from resnetkit import training
     from resnetkit.report import progress
+    from resnetkit.resolve import refuse_weights
 
     watch = progress.counting("looked at")
+    if not resumed:
+        refuse_weights(run, chosen)
     progress.fetch(run.data)
     if asked.recipe is not None:
         print(f"recipe    {recipes.line(asked.recipe, settings_given(asked))}", file=sys.stderr)

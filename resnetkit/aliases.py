@@ -35,6 +35,7 @@ ALIASES = {
     "drop_path": "drop-path-rate stochastic-depth stochastic-depth-prob drop-connect",
     "l1": "l1-penalty l1-reg l1-lambda l1-weight",
     "clip": "clip-grad grad-clip clip-norm max-grad-norm clip-grad-norm gradient-clip-val",
+    "freeze_norms": "freeze-bn freeze-batchnorm freeze-batch-norm bn-eval frozen-bn norm-eval",
     "weights": "pretrained initial-checkpoint checkpoint checkpoint-path ckpt load",
     "model": "arch architecture network net backbone model-name checkpoint weights ckpt",
     "out": "output output-dir out-dir save-dir name project o experiment results-dir results-file output-file",

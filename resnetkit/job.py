@@ -98,7 +98,7 @@ class Job:
             ),
             ("augment", variation(s)),
             ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
-            ("learning", ", ".join(extras(s.run))),
+            ("learning", ", ".join(extras(s))),
             ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
             ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
         ]
@@ -116,8 +116,9 @@ def of_what(settings: Settings) -> str:
     return f"{'of' if one == 'class' else 'with'} {count} {one if count == 1 else many}"
 
 
-def extras(run: Run) -> list[str]:
+def extras(settings: Settings) -> list[str]:
     """What a run does beside the usual, in words."""
+    run = settings.run
     said = {
         f"loss {run.loss}": run.loss not in ("auto", "cross-entropy"),
         f"pictures count as {run.weight_column} says": run.weight_column is not None,
@@ -129,6 +130,7 @@ def extras(run: Run) -> list[str]:
         f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
         f"l1 {run.l1:g}": run.l1 > 0,
         f"batches in {run.accumulate} parts": (run.accumulate or 1) > 1,
+        "norms keep their statistics": settings.freeze_norms,
         f"mean of the weights ({run.ema})": run.ema is not None,
         f"patience {run.patience}": run.patience is not None,
     }
@@ -212,6 +214,7 @@ def prepare(
         )
         if run.allow_partial:
             moved.body.refuse_idle()
+        refuse_unknown_norms(settings, moved.missing)
         notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {moved}"]
     split = [
         Row(name, label, path, seen.digests[seen.rows[whole]][i])
@@ -236,6 +239,17 @@ def prepare(
         scale=settings.scale,
     )
     return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes)
+
+
+def refuse_unknown_norms(settings: Settings, fresh: list[str]) -> None:
+    """UsageError where batch norms would keep statistics that no weights brought: 0 and 1, whatever they see."""
+    begun = [name for name in fresh if name.endswith("running_mean")]
+    if settings.freeze_norms and begun:
+        raise UsageError(
+            f"the weights bring no statistics of {some([name.rpartition('.')[0] for name in begun])}, which "
+            "freeze_norms would keep as they begin",
+            "--no-freeze-norms, or weights that fit the network whole",
+        )
 
 
 def columns_of(run: Run) -> Columns:

@@ -18,6 +18,7 @@ from resnetkit.spec import Sides
 from resnetkit.specfile import find, title
 from resnetkit.tasks import TASKS, TaskName
 from resnetkit.units import each
+from resnetkit.walk import shapes
 from resnetkit.zoo import ZOO
 
 SUMS = ("identity", "project", "pad")  # shortcuts that a branch is added to
@@ -70,6 +71,7 @@ class Settings:
     class_weights: tuple[float, ...] | None  # how much a picture of each class counts
     crop: Crop
     flip: bool
+    freeze_norms: bool = False  # batch norms answer with their own statistics while they learn
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers
     reasons: dict[str, str] = field(default_factory=dict)
@@ -114,8 +116,9 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         )
     if parts > batch:
         raise UsageError(f"a batch of {batch} has not {parts} parts", f"--accumulate {batch} or less")
+    frozen = norms_frozen(run)
     few = batch == 1 or (parts > 1 and batch // parts < 3)  # some part may be a single picture
-    if few and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
+    if few and not frozen and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
         raise UsageError(
             f"so few pictures at a time leave batch normalisation one value a channel in {model}",
             "--batch 2 or more, and with --accumulate N at least 3 N",
@@ -154,6 +157,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         class_weights=balance(facts.counts) if run.class_weights == "balanced" else None,
         crop=crop,
         flip=run.flip if run.flip is not None else not wary,
+        freeze_norms=frozen,
         task=facts.task,
         scale=facts.scale,
         reasons=reasons,
@@ -164,6 +168,11 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         reasons["lr"] = ", ".join([f"{run.optimizer} at a batch of {batch}", *gentle])
     refuse_idle(settings, given, facts)
     return settings
+
+
+def norms_frozen(run: Run) -> bool:
+    """Whether batch norms keep their statistics: the one place where that is decided."""
+    return bool(run.freeze_norms)
 
 
 def why_not_mirrored(facts: Facts) -> str:
@@ -283,6 +292,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         and f"{settings.model} has no shortcuts",
         "zero_init": not settings.measure and "the weights are given",
         "init": not settings.measure and "the weights are given",
+        "freeze_norms": why_no_norms(settings),
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),
@@ -312,6 +322,14 @@ def varied(settings: Settings) -> bool:
     run = settings.run
     always = settings.crop != "none" or settings.flip or run.policy != "none"
     return always or any((run.jitter, run.hue, run.cutout, run.erase, run.mixup, run.cutmix))
+
+
+def why_no_norms(settings: Settings) -> str:
+    """Why there are no statistics of norms that could be kept, or nothing."""
+    if settings.measure:
+        return "there are no weights to begin with"
+    kept = any(name.endswith("num_batches_tracked") for name in shapes(settings.plan))
+    return "" if kept else f"{settings.model} has no batch norms"
 
 
 def even(facts: Facts) -> str:

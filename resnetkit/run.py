@@ -52,6 +52,7 @@ class Run:
     weights: str = "auto"  # to start from: a file, timm/NAME, torchvision/NAME or none (auto: published ones, if any)
     allow_partial: bool = False  # take weights that fit the network in part; the rest begins as without weights
     allow_unpinned: bool = False  # take published weights that no commit or hash pins; the SHA-256 found is said
+    freeze_norms: bool | None = None  # batch norms keep the statistics that came with the weights (auto: no)
     init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
@@ -286,7 +287,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
-        "there are no weights to begin with": ("allow_partial",) if run.weights == "none" else (),
+        "there are no weights to begin with": ("allow_partial", "freeze_norms") if run.weights == "none" else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{title(run.model)} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),

@@ -14,13 +14,17 @@ from test_resolve import CARD, GREY, PHOTOS, SMALL
 
 from resnetkit.errors import KitError, UsageError
 from resnetkit.job import prepare
+from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
+from resnetkit.plan import with_io
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import HINTS, Run, refuse_idle
+from resnetkit.zoo import find
 
 EVEN = dataclasses.replace(SMALL, counts=(9, 9))
 LISTED = dataclasses.replace(PHOTOS, listed=True)
 NUMBERS = dataclasses.replace(LISTED, task="numbers", scale=((0.0, 1.0),) * len(PHOTOS.classes))
+GROUPS = dataclasses.replace(CARD, model="resnet50_gn", plan=with_io(lay_out(find("resnet50_gn")), classes=2))
 # What a run gives beside the field, on which data, and from which weights; the field is given a value that is not its
 # default, so that it would act if it could.
 Idle = tuple[dict[str, Any], Facts, Card | None]
@@ -44,6 +48,10 @@ IDLE: dict[str, list[Idle]] = {
     "init": [({"init": "fan-in"}, PHOTOS, CARD)],
     "allow_partial": [({"allow_partial": True}, PHOTOS, None)],
     "allow_unpinned": [({"allow_unpinned": True}, PHOTOS, None)],
+    "freeze_norms": [
+        *(({"freeze_norms": yes}, PHOTOS, None) for yes in (True, False)),
+        ({"freeze_norms": True}, PHOTOS, GROUPS),
+    ],
     "repeats": [({"repeats": 2, "crop": "none", "flip": False}, SMALL, None)],
     "patience": [({"patience": 4, "epochs": 5}, SMALL, None), ({"patience": 3, "steps": 300}, SMALL, None)],
     "zero_init": [({"zero_init": True}, PHOTOS, CARD), ({"zero_init": True, "model": "plain20"}, SMALL, None)],

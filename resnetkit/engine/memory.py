@@ -63,7 +63,7 @@ def fewest_parts(settings: Settings, machine: Machine, workers: int) -> int:
 
 def most_parts(settings: Settings) -> int:
     """A part has at least one picture; where the last map has one point, two, or its norm would have nothing to do."""
-    one_point = all(side <= settings.plan.reduction for side in settings.preprocess.size)
+    one_point = not settings.freeze_norms and all(side <= settings.plan.reduction for side in settings.preprocess.size)
     return max(1, settings.batch // 3) if one_point else settings.batch
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnetkit.data.batches import Batch
 from resnetkit.engine import average, memory
@@ -17,6 +17,7 @@ from resnetkit.engine.optim import clip, tune
 from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.state import State
 from resnetkit.errors import DivergedError, some
+from resnetkit.layers import BATCH_NORMS
 from resnetkit.resolve import Settings
 from resnetkit.tasks import TaskName
 
@@ -47,7 +48,7 @@ def train(
         lr = lr_at((state.step + 0.5) / settings.steps, settings, state.history)
         tune(state.optimizer, lr, settings)
 
-        state.model.train()
+        awaken(state.model, settings)
         images = machine.images(batch.images, settings.preprocess)
         labels = machine.put(targets_of(batch.labels, settings))
         counts = None if batch.weights is None else machine.put(batch.weights.astype(np.float32))
@@ -82,6 +83,15 @@ def train(
         state.sums["correct"] += tick.correct
         state.sums["seen"] += tick.pictures
         yield tick
+
+
+def awaken(model: nn.Module, settings: Settings) -> None:
+    """Into the mode of learning, but for batch norms that are to keep their statistics."""
+    model.train()
+    if settings.freeze_norms:
+        for module in model.modules():
+            if isinstance(module, BATCH_NORMS):
+                module.eval()
 
 
 def learn(

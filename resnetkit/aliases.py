@@ -14,6 +14,7 @@ ALIASES = {
     "steps": "max-steps num-steps iterations iters max-iter",
     "lr": "lr0 learning-rate base-lr lr-base max-lr",
     "weight_decay": "wd decay l2",
+    "pull": "l2-sp l2sp sp-alpha l2-sp-alpha starting-point",
     "optimizer": "opt optim",
     "schedule": "sched scheduler lr-scheduler lr-schedule cos-lr",
     "warmup": "warmup-epochs warmup-steps lr-warmup-epochs warmup-ratio",

@@ -43,6 +43,8 @@ Watch = Callable[[int, int], None]
 ELSEWHERE = tuple("data out device workers weights allow_partial allow_unpinned save_every tensorboard".split())
 
 
+FRESH = "fresh"  # what a start file calls the tensors that did not come with the weights
+
 # torch 2.13 leaves parts of such gradients as they lay in memory: runs did not repeat, and some were lost.
 UNDEFINED = "{0} makes a single point of pictures of {1}x{2} before its last stride, where CPUs have no bf16 gradients"
 
@@ -73,6 +75,12 @@ class Job:
     workers: int
     passes: int  # parts in which a batch goes through the network, as far as can be told before
     notes: list[str]
+
+    @property
+    def start_card(self) -> Card:
+        """Of the network as it begins: where some of it is pulled there, with what did not come with the weights."""
+        fresh = {FRESH: list(self.settings.fresh)} if self.settings.run.pull else {}
+        return replace(self.card, data=self.card.data | fresh)
 
     @property
     def pass_macs(self) -> int:
@@ -130,6 +138,7 @@ def extras(settings: Settings) -> list[str]:
         f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
         f"l1 {run.l1:g}": run.l1 > 0,
         f"batches in {run.accumulate} parts": (run.accumulate or 1) > 1,
+        f"pull {run.pull:g} to the weights it begins with": run.pull > 0,
         "norms keep their statistics": settings.freeze_norms,
         f"mean of the weights ({run.ema})": run.ema is not None,
         f"patience {run.patience}": run.patience is not None,
@@ -202,6 +211,7 @@ def prepare(
     notes = [*source.notes, *seen.notes, *found]
     if begun and start:
         weights.fill(model, begun.state, what=plain(start))
+        settings = replace(settings, fresh=tuple(begun.card.data.get(FRESH, ())))
     elif begun:
         known = None if begun.bare else begun.card.classes
         moved = weights.transfer(
@@ -214,7 +224,9 @@ def prepare(
         )
         if run.allow_partial:
             moved.body.refuse_idle()
-        refuse_unknown_norms(settings, moved.missing)
+        settings = replace(settings, fresh=tuple(moved.missing))
+        refuse_unknown_norms(settings)
+        refuse_idle_decay(settings, given)
         notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {moved}"]
     split = [
         Row(name, label, path, seen.digests[seen.rows[whole]][i])
@@ -241,15 +253,25 @@ def prepare(
     return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes)
 
 
-def refuse_unknown_norms(settings: Settings, fresh: list[str]) -> None:
+def refuse_unknown_norms(settings: Settings) -> None:
     """UsageError where batch norms would keep statistics that no weights brought: 0 and 1, whatever they see."""
-    begun = [name for name in fresh if name.endswith("running_mean")]
+    begun = [name for name in settings.fresh if name.endswith("running_mean")]
     if settings.freeze_norms and begun:
         raise UsageError(
             f"the weights bring no statistics of {some([name.rpartition('.')[0] for name in begun])}, which "
             "freeze_norms would keep as they begin",
             "--no-freeze-norms, or weights that fit the network whole",
         )
+
+
+def refuse_idle_decay(settings: Settings, given: frozenset[str]) -> None:
+    """As run.refuse_idle, where all is pulled to what it began as and nothing to zero."""
+    if settings.run.pull and not settings.fresh:
+        for name in {"weight_decay", "decay_all"} & given:
+            what = (
+                f"--{name.replace('_', '-')} would have no effect: all came with the weights, and pull holds it there"
+            )
+            raise UsageError(what, "leave it out")
 
 
 def columns_of(run: Run) -> Columns:

@@ -72,6 +72,7 @@ class Settings:
     crop: Crop
     flip: bool
     freeze_norms: bool = False  # batch norms answer with their own statistics while they learn
+    fresh: tuple[str, ...] = ()  # tensors that did not come with the weights
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers
     reasons: dict[str, str] = field(default_factory=dict)
@@ -79,6 +80,10 @@ class Settings:
     @property
     def epochs(self) -> float:
         return self.steps / self.epoch_steps
+
+    def pulls(self, name: str) -> bool:
+        """Whether this parameter is pulled to what it began as, rather than to zero."""
+        return self.run.pull > 0 and name not in self.fresh
 
     @property
     def augment(self) -> Augment:
@@ -293,6 +298,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "zero_init": not settings.measure and "the weights are given",
         "init": not settings.measure and "the weights are given",
         "freeze_norms": why_no_norms(settings),
+        "pull": settings.measure and "there are no weights to begin with",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),

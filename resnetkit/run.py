@@ -61,6 +61,7 @@ class Run:
     momentum: float = 0.9  # of SGD, RMSprop, LARS and Muon
     nesterov: bool = True  # SGD and Muon look ahead along their momentum
     weight_decay: float | None = None  # pull to zero (L2 in SGD and Adam), norms and biases spared (auto: by optimizer)
+    pull: float = 0.0  # alpha of a pull to the weights begun with, in place of their decay; a new head decays as usual
     decay_all: bool = False  # weight decay for norms and biases too, as the first papers have it
     schedule: Literal["cosine", "linear", "multistep", "onecycle", "plateau"] = "cosine"  # how the learning rate falls
     warmup: float | None = None  # share of the run spent rising to the highest rate (auto: 0.05, onecycle 0.3)
@@ -145,6 +146,7 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "lr": ((">", 0), ("<=", 10**6)),
     "momentum": ((">=", 0), ("<", 1)),
     "weight_decay": ((">=", 0), ("<=", 10**6)),
+    "pull": ((">=", 0), ("<=", 10**6)),
     "warmup": ((">=", 0), ("<", 1)),
     "milestones": ((">", 0), ("<", 1)),  # each of them
     "plateau_epochs": ((">=", 1), ("<=", 10**6)),
@@ -287,7 +289,9 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
-        "there are no weights to begin with": ("allow_partial", "freeze_norms") if run.weights == "none" else (),
+        "there are no weights to begin with": ("allow_partial", "freeze_norms", "pull")
+        if run.weights == "none"
+        else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{title(run.model)} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),

@@ -71,7 +71,7 @@ def training(
     with folder.locked(), threads(job.pass_macs):
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
-            modelfile.save(folder.start, job.model.state_dict(), job.card)
+            modelfile.save(folder.start, job.model.state_dict(), job.start_card)
         files.write_text(folder.settings, runfile.dumps(run, given))  # last: with it the folder can be resumed
         yield from work(job, folder)
 

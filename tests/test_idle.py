@@ -52,6 +52,7 @@ IDLE: dict[str, list[Idle]] = {
         *(({"freeze_norms": yes}, PHOTOS, None) for yes in (True, False)),
         ({"freeze_norms": True}, PHOTOS, GROUPS),
     ],
+    "pull": [({"pull": 0.01}, PHOTOS, None)],
     "repeats": [({"repeats": 2, "crop": "none", "flip": False}, SMALL, None)],
     "patience": [({"patience": 4, "epochs": 5}, SMALL, None), ({"patience": 3, "steps": 300}, SMALL, None)],
     "zero_init": [({"zero_init": True}, PHOTOS, CARD), ({"zero_init": True, "model": "plain20"}, SMALL, None)],

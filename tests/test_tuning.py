@@ -1,6 +1,7 @@
 """What learning from given weights adds: norms that keep their statistics, and a pull to where the run began."""
 
 import copy
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 import torch
 from samples import write_digits
 from test_learning import run_on, weights
+from test_resume import SETTINGS, differing, stopped_at
 from test_train import CPU, begin, settings, some_digits
-from torch import nn
+from torch import Tensor, nn
 
 from resnetkit import modelfile
 from resnetkit.engine import memory
+from resnetkit.engine.optim import grouped
 from resnetkit.engine.state import State
 from resnetkit.engine.step import train
 from resnetkit.engine.train import stream
@@ -22,7 +25,7 @@ from resnetkit.job import Job, prepare
 from resnetkit.layers import BATCH_NORMS
 from resnetkit.resolve import Settings
 from resnetkit.run import Run
-from resnetkit.training import training
+from resnetkit.training import resuming, training
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -152,3 +155,112 @@ def test_statistics_that_no_weights_brought_are_not_kept(data: Path, trained: Pa
     with pytest.raises(UsageError, match=r"no statistics of layer3\.0\.bn1"):
         job(data, **given, freeze_norms=True)
     assert job(data, **given)
+
+
+def moved_away(decided: Settings) -> tuple[State, dict[str, Tensor]]:
+    """A state that has left its start, which its pull knows, and what it was there."""
+    state = begin(decided)
+    start, draws = weights(state), torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in state.model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draws), alpha=0.05)
+    return state, start
+
+
+def slopes(state: State, decided: Settings) -> dict[str, Tensor]:
+    """The gradient of the first batch without any penalty, by torch alone."""
+    batch = next(stream(decided, some_digits(decided), 0, 1, 0))
+    net = copy.deepcopy(state.model).train()
+    images = CPU.images(batch.images, decided.preprocess)
+    logits = net(images)
+    nn.functional.cross_entropy(logits, torch.from_numpy(batch.labels), label_smoothing=0.1).backward()
+    return {name: parameter.grad for name, parameter in net.named_parameters() if parameter.grad is not None}
+
+
+FRESH = ("fc.weight", "fc.bias")
+
+
+def pulled(alpha: float, **changes: Any) -> Settings:
+    """As of a run whose weights brought all but the head."""
+    decided = settings(**changes)
+    return replace(decided, run=replace(decided.run, pull=alpha), fresh=FRESH)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_step_with_a_pull_is_its_formula(optimizer: str) -> None:
+    """What came with the weights: g + alpha (w - w0), and no decay; the head: the decay of the optimizer."""
+    alpha, decay, momentum = 0.3, 0.02, 0.9
+    decided = pulled(alpha, steps=1, weight_decay=decay, optimizer=optimizer, warmup=0.0, schedule="linear")
+    state, start = moved_away(decided)
+    before, gradient = weights(state), slopes(state, decided)
+    run_on(state, decided, 1)
+    lr = state.optimizer.param_groups[0]["lr"]
+    assert lr > 0
+    for name, value in state.model.named_parameters():
+        g = gradient[name] if name in FRESH else gradient[name] + alpha * (before[name] - start[name])
+        decayed = decay * before[name] if name == "fc.weight" else 0.0
+        if optimizer == "sgd":  # the first step of Nesterov: the gradient, and momentum times it
+            after = before[name] - lr * (1 + momentum) * (g + decayed)
+        else:  # the first step of Adam has the length of the rate; the decay stands beside it
+            after = before[name] - lr * (g / (g.abs() + 1e-8) + decayed)
+        torch.testing.assert_close(value.detach(), after, rtol=2e-4, atol=2e-6)
+
+
+def test_a_strong_pull_holds_what_came_and_leaves_the_head_free() -> None:
+    ends = []
+    for alpha in (0.0, 20.0):
+        decided = pulled(alpha, epochs=4, lr=0.02, momentum=0.0, nesterov=False)
+        state = begin(decided)
+        start = weights(state)
+        run_on(state, decided, decided.steps)
+        far = {n: float((p.detach() - start[n]).norm()) for n, p in state.model.named_parameters()}
+        ends.append((sum(v for n, v in far.items() if n not in FRESH), sum(far[n] for n in FRESH)))
+    assert ends[1][0] < 0.5 * ends[0][0]
+    assert ends[1][1] > 0.3 * ends[0][1]
+
+
+def test_without_a_pull_the_groups_are_what_they_were() -> None:
+    decided, other = settings(), pulled(0.1)
+    plain = grouped(begin(decided).model, decided)
+    assert [group["weight_decay"] for group in plain] == [decided.weight_decay] * (len(plain) - 1) + [0.0]
+    held = {group["weight_decay"]: len(group["params"]) for group in grouped(begin(other).model, other)}
+    assert held[decided.weight_decay] == 1, "the head alone"
+
+
+def test_new_classes_are_fresh_and_old_ones_are_pulled(data: Path, trained: Path) -> None:
+    same = job(data, weights=str(trained), pull=0.1)
+    assert same.settings.fresh == ()
+    assert "pull 0.1 to the weights it begins with" in dict(same.lines())["learning"]
+    for name, value in (("weight_decay", 0.1), ("decay_all", True)):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would have no effect: all came"):
+            job(data, weights=str(trained), pull=0.1, **{name: value})
+        assert job(data, weights=str(trained), **{name: value})
+
+
+@pytest.fixture(scope="module")
+def others(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights for other classes than the data has."""
+    card, state = modelfile.load(trained)
+    path = tmp_path_factory.mktemp("weights") / "others.safetensors"
+    modelfile.save(path, state, replace(card, classes=tuple("abcdefghij")))
+    return path
+
+
+def test_a_pulled_run_goes_on_to_the_same_end(data: Path, others: Path, tmp_path: Path) -> None:
+    more: dict[str, Any] = {"weights": str(others), "pull": 0.5, "freeze_norms": True, "lr": 0.05}
+    names = ("base", "straight", "twice", "lossy", "free")
+    base, straight, twice, lossy, free = (tmp_path / name for name in names)
+    list(training(Run(data=str(data), out=str(straight), **{**SETTINGS, **more})))
+    list(training(Run(data=str(data), out=str(free), **{**SETTINGS, **more, "pull": 0.0})))
+    stopped_at(training(Run(data=str(data), out=str(base), **{**SETTINGS, **more})), 10)
+    for copied in (twice, lossy):
+        shutil.copytree(base, copied)
+    stopped_at(resuming(twice), 11)
+    list(resuming(twice, workers=2))
+    assert differing(twice, straight) == []
+    assert "last.safetensors" in differing(free, straight)
+    card, state = modelfile.load(lossy / "start.safetensors")
+    assert card.data["fresh"] == list(FRESH)
+    modelfile.save(lossy / "start.safetensors", {name: value * 1.1 for name, value in state.items()}, card)
+    list(resuming(lossy))
+    assert "last.safetensors" in differing(lossy, straight), "the start is needed"

@@ -34,7 +34,7 @@ def need(settings: Settings, machine: Machine, workers: int) -> Need:
     pixels = settings.batch * seen.size[0] * seen.size[1] * seen.channels
     width = DTYPES[machine.precision].itemsize
     return Need(
-        fixed=weights * 4 * COPIES + pixels * (workers + 2 + 4 * numbers),
+        fixed=weights * 4 * (COPIES + (run.pull > 0)) + pixels * (workers + 2 + 4 * numbers),
         picture=cost.step_bytes(settings.plan, seen.size, width),
     )
 

@@ -12,6 +12,7 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.history import Row, waits
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import optimizer
+from resnetkit.engine.pull import Pull
 from resnetkit.resolve import Settings
 
 
@@ -30,6 +31,7 @@ class State:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     average: nn.Module | None = None  # of the weights, where the run keeps one
     noise: Noise | None = None
+    pull: Pull | None = None  # to the weights as they are at the start, which a run that goes on starts from again
 
     @classmethod
     def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
@@ -38,7 +40,10 @@ class State:
         run = settings.run
         noise = Noise(model, settings) if run.dropout or run.inner_dropout or run.drop_path else None
         parts = settings.run.accumulate or 1
-        return cls(model, optimizer(model, settings), machine.scaler(), parts=parts, average=mean, noise=noise)
+        pull = Pull(model, settings) if run.pull else None
+        return cls(
+            model, optimizer(model, settings), machine.scaler(), parts=parts, average=mean, noise=noise, pull=pull
+        )
 
     @property
     def judged(self) -> nn.Module:

@@ -68,6 +68,8 @@ def train(
         state.scaler.unscale_(state.optimizer)
         if settings.run.l1:
             add_l1(state.model, settings.run.l1)
+        if state.pull:
+            state.pull.add()
         gradient = float(clip(state.model, settings.run.clip))
         if not math.isfinite(gradient) and not state.scaler.is_enabled():  # a scaler skips such a step by itself
             diverged("gradient", gradient, lr, state, batch, names)

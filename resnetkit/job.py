@@ -25,6 +25,7 @@ from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
+from resnetkit.engine.teacher import Teacher
 from resnetkit.errors import DataError, UsageError, WeightsError, plain, some
 from resnetkit.init import initialize
 from resnetkit.metrics import Scale
@@ -75,6 +76,7 @@ class Job:
     workers: int
     passes: int  # parts in which a batch goes through the network, as far as can be told before
     notes: list[str]
+    teacher: Teacher | None = None
 
     @property
     def start_card(self) -> Card:
@@ -86,7 +88,9 @@ class Job:
     def pass_macs(self) -> int:
         """Multiply-adds of one pass forward: of a batch, or of each part of it."""
         pictures = self.settings.batch // (self.settings.run.accumulate or 1)
-        return cost.totals(self.settings.plan, self.settings.preprocess.size).macs * pictures
+        told = self.settings.teacher
+        more = cost.totals(told.plan, told.preprocess.size).macs if told else 0
+        return (cost.totals(self.settings.plan, self.settings.preprocess.size).macs + more) * pictures
 
     def lines(self) -> list[tuple[str, str]]:
         """What is going to happen, for people."""
@@ -107,13 +111,14 @@ class Job:
             ("augment", variation(s)),
             ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
             ("learning", ", ".join(extras(s))),
+            ("teacher", heard(self.teacher, s.run) if self.teacher else ""),
             ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
             ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
         ]
         if s.run.batch is not None and "batch" in why:
             rows.append(("batch", why["batch"]))
         reason = {"data": "", "network": "model", "picture": "size", "augment": "", "length": "steps"}
-        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": ""}
+        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": "", "teacher": ""}
         told = [(name, text) for name, text in rows if text]
         return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in told]
 
@@ -144,6 +149,15 @@ def extras(settings: Settings) -> list[str]:
         f"patience {run.patience}": run.patience is not None,
     }
     return [text for text, holds in said.items() if holds]
+
+
+def heard(teacher: Teacher, run: Run) -> str:
+    """Who the teacher is and how it is heard, in words."""
+    who = f"{teacher.card.model} of {plain(run.teacher)} (SHA-256 {teacher.digest[:12]}...)"
+    warmth = f" at temperature {run.teacher_temperature:g}" if teacher.card.task != "numbers" else ""
+    said = [f"{run.teacher_share:g} of the loss{warmth}"] if run.teacher_share else []
+    said += [f"features {run.teacher_features:g}"] if run.teacher_features else []
+    return f"{who}, {', '.join(said)}"
 
 
 def variation(settings: Settings) -> str:
@@ -177,6 +191,7 @@ def prepare(
     if run.tensorboard:
         board.require()
     machine = choose(run.device, run.precision)
+    teacher = Teacher.read(run.teacher) if run.teacher is not None else None
     source = open_source(run.data, max_pixels=run.max_pixels, columns=columns_of(run))
     workers = usual_workers(run.workers)
     begun = None if run.weights == "auto" else read_weights(run, given, start, fetching)
@@ -191,6 +206,9 @@ def prepare(
     if run.allow_partial and begun is None:
         raise UsageError("--allow-partial would have no effect: there are no weights to begin with", "leave it out")
     settings = resolve(run, given, facts, begun.card if begun else None)
+    if teacher:
+        teacher.refuse_other(settings)
+        settings = replace(settings, teacher=teacher.card)
     undefined = machine.precision == "bf16" and machine.device.type == "cpu"
     if undefined and strides_of_a_point(settings.plan, settings.preprocess.size):
         if "precision" in given:
@@ -245,12 +263,12 @@ def prepare(
         classes=settings.classes,
         preprocess=settings.preprocess,
         data=about,
-        run=kept(run),
+        run=kept(run) | {"teacher": teacher.digest if teacher else None},
         versions=versions(),
         task=settings.task,
         scale=settings.scale,
     )
-    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes)
+    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes, teacher)
 
 
 def refuse_unknown_norms(settings: Settings) -> None:

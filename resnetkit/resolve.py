@@ -73,6 +73,7 @@ class Settings:
     flip: bool
     freeze_norms: bool = False  # batch norms answer with their own statistics while they learn
     fresh: tuple[str, ...] = ()  # tensors that did not come with the weights
+    teacher: Card | None = None
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers
     reasons: dict[str, str] = field(default_factory=dict)
@@ -284,6 +285,14 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "hue": run.hue > 0 and grey and "the pictures are grey",
         "mixup": run.mixup > 0 and settings.batch == 1 and alone,
         "cutmix": run.cutmix > 0 and settings.batch == 1 and alone,
+        "loss": run.teacher is not None
+        and run.teacher_share == 1
+        and facts.task != "numbers"
+        and "all of the loss is the teacher's",
+        "teacher_temperature": facts.task == "numbers" and "numbers have no probabilities to soften",
+        "teacher_features": run.teacher_features > 0
+        and settings.batch <= (run.accumulate or 1)
+        and "a picture alone is like no other",
         "class_weights": run.class_weights == "balanced" and even(facts),
         "patience": run.patience is not None
         and math.ceil(settings.epochs) <= run.patience + 1

@@ -28,7 +28,8 @@ ROOMS = """
     metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets resolve
     engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
-    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.state
+    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
+    engine.state
     engine.step engine.evaluate engine.train
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.results report.board

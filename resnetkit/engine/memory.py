@@ -33,9 +33,14 @@ def need(settings: Settings, machine: Machine, workers: int) -> Need:
     numbers = 4 if run.mixup or run.cutmix else 1  # float32 copies of a batch
     pixels = settings.batch * seen.size[0] * seen.size[1] * seen.channels
     width = DTYPES[machine.precision].itemsize
+    told, taught = 0, 0
+    if settings.teacher:
+        plan, size = settings.teacher.plan, settings.teacher.preprocess.size
+        told = cost.totals(plan).parameters * 4
+        taught = cost.pass_bytes(plan, size, width) + 4 * 4 * plan.channels * size[0] * size[1]
     return Need(
-        fixed=weights * 4 * (COPIES + (run.pull > 0)) + pixels * (workers + 2 + 4 * numbers),
-        picture=cost.step_bytes(settings.plan, seen.size, width),
+        fixed=weights * 4 * (COPIES + (run.pull > 0)) + pixels * (workers + 2 + 4 * numbers) + told,
+        picture=cost.step_bytes(settings.plan, seen.size, width) + taught,
     )
 
 

@@ -13,6 +13,7 @@ from resnetkit.engine.history import Row, waits
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import optimizer
 from resnetkit.engine.pull import Pull
+from resnetkit.engine.teacher import Teacher
 from resnetkit.resolve import Settings
 
 
@@ -32,17 +33,27 @@ class State:
     average: nn.Module | None = None  # of the weights, where the run keeps one
     noise: Noise | None = None
     pull: Pull | None = None  # to the weights as they are at the start, which a run that goes on starts from again
+    teacher: Teacher | None = None  # who never changes
 
     @classmethod
-    def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
+    def start(cls, model: nn.Module, settings: Settings, machine: Machine, teacher: Teacher | None = None) -> "State":
         model = machine.prepare(model)
         mean = average.begin(model) if settings.run.ema is not None else None
         run = settings.run
         noise = Noise(model, settings) if run.dropout or run.inner_dropout or run.drop_path else None
         parts = settings.run.accumulate or 1
         pull = Pull(model, settings) if run.pull else None
+        if teacher:
+            machine.prepare(teacher.model)
         return cls(
-            model, optimizer(model, settings), machine.scaler(), parts=parts, average=mean, noise=noise, pull=pull
+            model,
+            optimizer(model, settings),
+            machine.scaler(),
+            parts=parts,
+            average=mean,
+            noise=noise,
+            pull=pull,
+            teacher=teacher,
         )
 
     @property

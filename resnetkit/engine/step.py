@@ -16,6 +16,7 @@ from resnetkit.engine.mix import main_class, mixed
 from resnetkit.engine.optim import clip, tune
 from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.state import State
+from resnetkit.engine.teacher import see, taught
 from resnetkit.errors import DivergedError, some
 from resnetkit.layers import BATCH_NORMS
 from resnetkit.resolve import Settings
@@ -109,9 +110,15 @@ def learn(
     value, correct, parts = 0.0, 0, passes(len(labels), state.parts, settings)
     shares = [None] * parts if counts is None else counts.tensor_split(parts)
     for few, targets, count in zip(images.tensor_split(parts), labels.tensor_split(parts), shares, strict=True):
-        with machine.autocast():
-            logits = state.model(few)
-        loss = objective(logits.float(), targets, count) * (len(few) / len(images))
+        if state.teacher:
+            told = state.teacher.answer(few, settings, machine)
+            own = see(state.model, few, machine)
+            logits, loss = own.logits, taught(settings, objective, own, told, targets, count)
+        else:
+            with machine.autocast():
+                logits = state.model(few)
+            loss = objective(logits.float(), targets, count)
+        loss = loss * (len(few) / len(images))
         value += float(loss.detach())
         if not math.isfinite(value):
             break

@@ -58,6 +58,17 @@ def test_where_nothing_falls_nothing_is_suggested(points: list[Point]) -> None:
         suggest(points)
 
 
+def test_chance_is_seldom_taken_for_a_fall() -> None:
+    wrong = 0
+    for seed in range(40):
+        try:
+            suggest(curve(1e9, 0.1, seed=seed))
+            wrong += 1
+        except DivergedError:
+            pass
+    assert wrong <= 2
+
+
 def test_rates_rise_by_one_factor_around_the_usual_one() -> None:
     decided = settings(1000)
     tried = np.array(rates_of(decided))

@@ -77,20 +77,22 @@ def suggest(points: Sequence[Point]) -> Curve:
     by more than chance.
     """
     slopes, smooth, chance = smoothed(points)
-    if len(smooth):
-        start = float(smooth[: 2 * reach(points)].mean())
-        rise = max((start - smooth.min()) / 3, CLEAR * chance)
-        risen = np.flatnonzero(smooth > np.minimum.accumulate(smooth) + rise)
-        valley = int(smooth[: risen[0] if len(risen) else None].argmin())
-        high = np.flatnonzero(smooth[:valley] > start - (start - smooth[valley]) / 3)
-        down = slice(int(high[-1]) if len(high) else 0, valley + 1)
+    side = reach(points)
+    inner = smooth[side : len(smooth) - side]  # at the ends a line has neighbours on one side alone, and leans
+    if len(inner):
+        start = float(inner[: max(side, len(points) // 4)].mean())  # by rates that move next to nothing
+        rise = max((start - inner.min()) / 3, CLEAR * chance)
+        risen = np.flatnonzero(inner > np.minimum.accumulate(inner) + rise)
+        valley = int(inner[: risen[0] if len(risen) else None].argmin())
+        high = np.flatnonzero(inner[:valley] > start - (start - inner[valley]) / 3)
+        down = slice(side + (int(high[-1]) if len(high) else 0), side + valley + 1)
         steepest = down.start + int(slopes[down].argmin())
-        if start - smooth[valley] > CLEAR * chance and slopes[steepest] < 0:
+        if start - inner[valley] > CLEAR * chance and slopes[steepest] < 0:
             return Curve(tuple(points), tuple(smooth.tolist()), float(f"{points[steepest].rate:.2g}"))
     tried = f"from {points[0].rate:.2g} to {points[-1].rate:.2g}" if points else "that was tried"
     raise DivergedError(
         f"the loss fell at no learning rate {tried} by more than chance",
-        "look whether the labels are right, or try a larger --batch",
+        "try a larger --batch, or train without --lr",
     )
 
 

@@ -48,7 +48,7 @@ def measured(job: Job) -> Forecast:
     few = tried_pictures(job, parts)
     whole = few == job.settings.batch
     settings = job.settings if whole else replace(job.settings, batch=few)
-    state = State.start(job.model, settings, job.machine)
+    state = State.start(job.model, settings, job.machine, job.teacher)
     state.parts = parts if whole else 1
     tried = min(STEPS, settings.steps)
     batches = stream(settings, job.sets["train"], 0, tried, job.workers)

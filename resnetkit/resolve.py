@@ -22,6 +22,7 @@ from resnetkit.spec import Sides
 from resnetkit.specfile import find, title
 from resnetkit.tasks import TASKS, TaskName
 from resnetkit.units import each
+from resnetkit.walk import shapes
 from resnetkit.zoo import ZOO
 
 SUMS = ("identity", "project", "pad")  # shortcuts that a branch is added to
@@ -74,6 +75,9 @@ class Settings:
     class_weights: tuple[float, ...] | None  # how much a picture of each class counts
     crop: Crop
     flip: bool
+    freeze_norms: bool = False  # batch norms answer with their own statistics while they learn
+    fresh: tuple[str, ...] = ()  # tensors that did not come with the weights
+    teacher: Card | None = None
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers
     mode: Mode = NONE  # of fine-tuning
@@ -82,6 +86,10 @@ class Settings:
     @property
     def epochs(self) -> float:
         return self.steps / self.epoch_steps
+
+    def pulls(self, name: str) -> bool:
+        """Whether this parameter is pulled to what it began as, rather than to zero."""
+        return self.run.pull > 0 and name not in self.fresh
 
     @property
     def augment(self) -> Augment:
@@ -119,8 +127,9 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         )
     if parts > batch:
         raise UsageError(f"a batch of {batch} has not {parts} parts", f"--accumulate {batch} or less")
+    frozen = norms_frozen(run)
     few = batch == 1 or (parts > 1 and batch // parts < 3)  # some part may be a single picture
-    if few and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
+    if few and not frozen and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
         raise UsageError(
             f"so few pictures at a time leave batch normalisation one value a channel in {model}",
             "--batch 2 or more, and with --accumulate N at least 3 N",
@@ -160,6 +169,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         class_weights=balance(facts.counts) if run.class_weights == "balanced" else None,
         crop=crop,
         flip=run.flip if run.flip is not None else not wary,
+        freeze_norms=frozen,
         task=facts.task,
         scale=facts.scale,
         mode=mode,
@@ -171,6 +181,11 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         reasons["lr"] = ", ".join([f"{run.optimizer} at a batch of {batch}", *gentle])
     refuse_idle(settings, given, facts)
     return settings
+
+
+def norms_frozen(run: Run) -> bool:
+    """Whether batch norms keep their statistics: the one place where that is decided."""
+    return bool(run.freeze_norms)
 
 
 def why_not_mirrored(facts: Facts) -> str:
@@ -299,6 +314,14 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "hue": run.hue > 0 and grey and "the pictures are grey",
         "mixup": run.mixup > 0 and settings.batch == 1 and alone,
         "cutmix": run.cutmix > 0 and settings.batch == 1 and alone,
+        "loss": run.teacher is not None
+        and run.teacher_share == 1
+        and facts.task != "numbers"
+        and "all of the loss is the teacher's",
+        "teacher_temperature": facts.task == "numbers" and "numbers have no probabilities to soften",
+        "teacher_features": run.teacher_features > 0
+        and settings.batch <= (run.accumulate or 1)
+        and "a picture alone is like no other",
         "class_weights": run.class_weights == "balanced" and even(facts),
         "patience": run.patience is not None
         and math.ceil(settings.epochs) <= run.patience + 1
@@ -312,6 +335,8 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         and f"{settings.model} has no shortcuts",
         "zero_init": not settings.measure and GIVEN,
         "init": not settings.measure and GIVEN,
+        "freeze_norms": why_no_norms(settings),
+        "pull": settings.measure and "there are no weights to begin with",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),
@@ -341,6 +366,14 @@ def varied(settings: Settings) -> bool:
     run = settings.run
     always = settings.crop != "none" or settings.flip or run.policy != "none"
     return always or any((run.jitter, run.hue, run.cutout, run.erase, run.mixup, run.cutmix))
+
+
+def why_no_norms(settings: Settings) -> str:
+    """Why there are no statistics of norms that could be kept, or nothing."""
+    if settings.measure:
+        return "there are no weights to begin with"
+    kept = any(name.endswith("num_batches_tracked") for name in shapes(settings.plan))
+    return "" if kept else f"{settings.model} has no batch norms"
 
 
 def even(facts: Facts) -> str:

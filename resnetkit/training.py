@@ -73,7 +73,7 @@ def training(
     with folder.locked(), threads(job.pass_macs):
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
-            modelfile.save(folder.start, job.model.state_dict(), job.card)
+            modelfile.save(folder.start, job.model.state_dict(), job.start_card)
         files.write_text(folder.settings, runfile.dumps(run, given))  # last: with it the folder can be resumed
         yield from work(job, folder)
 
@@ -115,6 +115,13 @@ def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder)
     """A checkpoint belongs to the settings it was made with; one that it does not know yet was at its default."""
     before, now = snapshot.values.get("run"), json.loads(json.dumps(job.card.run))
     before = {**json.loads(json.dumps(kept(Run()))), **(before if isinstance(before, dict) else {})}
+    teachers = [about.get("teacher") for about in (before, now)]
+    if None not in teachers and teachers[0] != teachers[1]:
+        raise WeightsError(
+            f"the teacher {plain(job.settings.run.teacher)} is not the one that this run began with, whose SHA-256 is "
+            f"{teachers[0]}",
+            "put that file back, or begin a new run",
+        )
     if before != now:
         names = [name for name in now if before.get(name) != now[name]]
         raise UsageError(
@@ -127,7 +134,7 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
     """Train to the end, measure, and leave everything in the folder. The folder is locked already."""
     began, run, task = time.monotonic(), job.settings.run, TASKS[job.settings.task]
     yield from (Note(text) for text in job.notes)
-    state = State.start(job.model, job.settings, job.machine)
+    state = State.start(job.model, job.settings, job.machine, job.teacher)
     snapshot, damage = checkpoint.newest(folder.checkpoints)
     yield from (Note(text) for text in damage)
     if snapshot is None and folder.quarantine.exists():

@@ -29,13 +29,14 @@ ROOMS = """
     metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets finetuning resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
-    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.state
-    engine.step engine.evaluate engine.maps engine.solve engine.train
+    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
+    engine.state
+    engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
-    report.tables report.fonts report.pictures report.scatter report.results report.board
-    runfolder sweep study classifier clips report.clips job forecast lessons training trials report.progress
+    report.tables report.fonts report.pictures report.scatter report.rates report.results report.board
+    runfolder sweep study classifier clips report.clips job forecast lessons rates training trials report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.exporting verbs.weights
+    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.networks verbs.exporting verbs.weights
     verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
@@ -47,6 +48,7 @@ LATE = {
     # Each verb loads what it needs, so that help is there at once.
     "verbs.training": {"resnetkit"},
     "verbs.sweeping": {"resnetkit"},
+    "verbs.rates": {"resnetkit"},
     "verbs.answering": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
@@ -66,6 +68,7 @@ LATE = {
     "report.results": {
         "resnetkit.report.fonts",
         "resnetkit.report.pictures",
+        "resnetkit.report.rates",
         "resnetkit.report.scatter",
     },  # matplotlib loads where something is drawn
 }

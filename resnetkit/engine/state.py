@@ -12,6 +12,8 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.history import Row, waits
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import optimizer
+from resnetkit.engine.pull import Pull
+from resnetkit.engine.teacher import Teacher
 from resnetkit.network import Network
 from resnetkit.resolve import Settings
 
@@ -31,9 +33,11 @@ class State:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     average: Network | None = None  # of the weights, where the run keeps one
     noise: Noise | None = None
+    pull: Pull | None = None  # to the weights as they are at the start, which a run that goes on starts from again
+    teacher: Teacher | None = None  # who never changes
 
     @classmethod
-    def start(cls, model: Network, settings: Settings, machine: Machine) -> "State":
+    def start(cls, model: Network, settings: Settings, machine: Machine, teacher: Teacher | None = None) -> "State":
         machine.prepare(model)
         for _, step in model.steps()[: len(model.before) + settings.mode.frozen]:
             step.requires_grad_(not settings.mode.frozen)
@@ -41,7 +45,19 @@ class State:
         run = settings.run
         noise = Noise(model, settings) if run.dropout or run.inner_dropout or run.drop_path else None
         parts = settings.run.accumulate or 1
-        return cls(model, optimizer(model, settings), machine.scaler(), parts=parts, average=mean, noise=noise)
+        pull = Pull(model, settings) if run.pull else None
+        if teacher:
+            machine.prepare(teacher.model)
+        return cls(
+            model,
+            optimizer(model, settings),
+            machine.scaler(),
+            parts=parts,
+            average=mean,
+            noise=noise,
+            pull=pull,
+            teacher=teacher,
+        )
 
     @property
     def judged(self) -> Network:

@@ -15,9 +15,12 @@ FEW = 2000  # pictures, from which on all stages learn
 
 # What an optimizer or its pictures are told, which nobody asks where a head is solved.
 STEPS = """epochs steps patience batch accumulate optimizer lr momentum nesterov weight_decay decay_all schedule warmup
-    milestones plateau_epochs gamma layer_decay clip ema l1 dropout inner_dropout drop_path sampling""".split()
-# What is drawn anew for each step, where maps of pictures are kept.
-BATCHES = ("mixup", "cutmix", "repeats")
+    milestones plateau_epochs gamma layer_decay clip ema l1 dropout inner_dropout drop_path sampling freeze_norms pull
+    teacher teacher_share teacher_temperature teacher_features""".split()
+# What needs the pictures of each step, where maps of them are kept.
+BATCHES = ("mixup", "cutmix", "repeats", "teacher")
+# Of the rate from nothing. The head is there already, so that the first gradients are no noise.
+GENTLE = {"none": 1.0, "head": 1.0, "stages": 0.6, "full": 0.3}
 LOOKS = """crop crop_scale flip policy policy_strength policy_count jitter hue cutout erase""".split()
 
 
@@ -46,7 +49,7 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int) -> Mode:
         kept = given.isdisjoint(BATCHES)
         few = pictures <= FEW and kept and stages > 1
         name = "stages" if few or "frozen" in given else "full"
-        reason = f"for {pictures:,} pictures" if kept else "pictures are mixed, and so seen anew at each step"
+        reason = f"for {pictures:,} pictures" if kept else "each step needs the pictures themselves"
     if name == "stages" and stages < 2:
         raise UsageError("a network of one stage has none to freeze", "--finetune head or full")
     if run.frozen is not None and (name != "stages" or run.frozen >= stages):

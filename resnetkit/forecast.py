@@ -10,7 +10,7 @@ from resnetkit import cost
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer
-from resnetkit.engine.maps import Frozen, Lessons, lesson_batches
+from resnetkit.engine.maps import Frozen, Lessons
 from resnetkit.engine.state import State
 from resnetkit.engine.step import train
 from resnetkit.engine.train import stream
@@ -51,12 +51,9 @@ def measured(job: Job) -> Forecast:
     state = State.start(job.model, settings, job.machine, job.teacher)
     state.parts = parts if whole else 1
     tried = min(STEPS, settings.steps)
-    batches = stream(settings, job.sets["train"], 0, tried, job.workers)
-    if mode.keeps_maps:
-        batches = lesson_batches(blank(job), settings, job.sets["train"], 0, tried)
     ticks = train(
         state,
-        batches,
+        stream(settings, job.sets["train"], 0, tried, job.workers, blank(job) if mode.keeps_maps else None),
         settings,
         job.machine,
         job.sets["train"].names,

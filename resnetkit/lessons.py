@@ -19,6 +19,21 @@ from resnetkit.job import Job
 from resnetkit.weights import put
 
 
+def begin(job: Job, state: State, stop: Stop, *, has_head: bool) -> Generator[Looked | str, None, Lessons | None]:
+    """All that comes before the first step: maps, if the run learns from them, and the head, if it has none yet.
+
+    Gives the maps that the head was solved on, or those that are learned from. None where a stop came first, or where
+    there is nothing to do.
+    """
+    mode, stages = job.settings.mode, len(job.settings.plan.stages)
+    if mode.name == "none" or (has_head and not mode.keeps_maps):
+        return None
+    found = yield from look(job, state, mode.frozen if mode.keeps_maps else stages, stop)
+    if found is not None and not has_head:
+        yield solve_head(job, state, found)
+    return found
+
+
 def look(job: Job, state: State, stages: int, stop: Stop) -> Generator[Looked | str, None, Lessons | None]:
     """The maps of all pictures to learn from and to choose by, behind ``stages`` stages. None where a stop came first.
 

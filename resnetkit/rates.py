@@ -9,10 +9,13 @@ from resnetkit import download
 from resnetkit.engine import lrfinder
 from resnetkit.engine.device import threads
 from resnetkit.engine.lrfinder import Curve, steps_of
+from resnetkit.engine.maps import Lessons
 from resnetkit.engine.state import State
+from resnetkit.engine.stop import Stop
 from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.files import hint
 from resnetkit.job import Job, Watch, prepare
+from resnetkit.lessons import begin
 from resnetkit.report.results import write_rates
 from resnetkit.run import Run
 from resnetkit.runfolder import check_out
@@ -55,7 +58,10 @@ def ready(
     """The job of a run whose rate is looked for. Errors as of training, and for what plays no part in a search."""
     refuse_unused(given)
     check_out(run.out)
-    return prepare(run, given, watch=watch, fetching=fetching)
+    job = prepare(run, given, watch=watch, fetching=fetching)
+    if job.settings.mode.name == "head":
+        raise UsageError("a head is solved and has no learning rate", "--finetune stages or full")
+    return job
 
 
 def search(job: Job) -> Rates:
@@ -66,10 +72,21 @@ def search(job: Job) -> Rates:
     state = State.start(job.model, job.settings, job.machine, job.teacher)
     state.parts = job.passes
     with threads(job.pass_macs):
-        points = list(lrfinder.search(state, job.settings, job.machine, job.sets["train"], job.workers))
+        lessons = begun(job, state)
+        points = list(lrfinder.search(state, job.settings, job.machine, job.sets["train"], job.workers, lessons))
     curve = lrfinder.suggest(points)
     rates, losses = (tuple(values) for values in zip(*((p.rate, p.loss) for p in points), strict=True))
     return Rates(curve.suggested, rates, losses, curve.smooth, kept(curve, job.settings.run.out))
+
+
+def begun(job: Job, state: State) -> Lessons | None:
+    """What a run that fine-tunes has before its first step."""
+    events = begin(job, state, Stop(), has_head=False)
+    while True:
+        try:
+            next(events)
+        except StopIteration as end:
+            return end.value if job.settings.mode.keeps_maps else None
 
 
 def kept(curve: Curve, out: str | None) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
-from resnetkit.finetuning import NONE, Mode, mode_of
+from resnetkit.finetuning import GENTLE, NONE, Mode, mode_of
 from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
@@ -142,7 +142,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     if loss not in kind.losses:
         raise UsageError(f"the loss {loss} is not for {kind.name}", f"--loss {' or '.join(kind.losses)}")
     # The squares of the first errors are large: at the full rate they throw a network off.
-    usual = LR[run.optimizer] * batch / 128 * (1 if scratch else 0.1) * (0.1 if loss == "mse" else 1)
+    usual = LR[run.optimizer] * batch / 128 * GENTLE[mode.name] * (0.1 if loss == "mse" else 1)
     crop = run.crop
     if crop == "auto":
         whole = preprocess.resize != "crop" or facts.task == "numbers"  # which may be places, sizes, or how many

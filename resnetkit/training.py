@@ -22,7 +22,7 @@ from resnetkit.engine.train import Epoch, Save, Split, fit, score
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
-from resnetkit.lessons import look, solve_head
+from resnetkit.lessons import begin
 from resnetkit.report import board, tables
 from resnetkit.report.results import picture_notes, write_curves, write_evaluation
 from resnetkit.run import Run
@@ -205,22 +205,18 @@ def prepared(
     job: Job, folder: RunFolder, state: State, stop: Stop
 ) -> Generator[Note | Looked | Epoch, None, Lessons | None]:
     """The maps that a fine-tuning run learns from in place of pictures, if it does; and first of all its head."""
-    mode = job.settings.mode
-    if mode.name == "none" or (state.history and not mode.keeps_maps):
-        return None
-    stages = mode.frozen if mode.keeps_maps else len(job.settings.plan.stages)
-    found = yield from noted(look(job, state, stages, stop))
+    has_head = bool(state.history)
+    found = yield from noted(begin(job, state, stop, has_head=has_head))
     if found is None:
         return None
-    if not state.history:
-        yield Note(solve_head(job, state, found))
+    if not has_head:
         epoch = score(state, job.settings, job.machine, job.sets["val"], job.workers, stop, found)
         if epoch is None:
             return None
         record(folder, state, epoch)
         yield epoch
         save(job, folder, state)
-    return found if mode.keeps_maps else None
+    return found if job.settings.mode.keeps_maps else None
 
 
 def noted(looks: Generator[Looked | str, None, Lessons | None]) -> Generator[Note | Looked, None, Lessons | None]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from resnetkit.data.batches import Examples
 from resnetkit.engine.device import Machine
+from resnetkit.engine.maps import Lessons
 from resnetkit.engine.state import State
 from resnetkit.engine.step import train
 from resnetkit.engine.train import stream
@@ -53,10 +54,17 @@ def rates_of(settings: Settings) -> list[float]:
     return [settings.lr * BELOW * (ABOVE / BELOW) ** (i / (steps - 1)) for i in range(steps)]
 
 
-def search(state: State, settings: Settings, machine: Machine, train_set: Examples, workers: int) -> Iterator[Point]:
+def search(
+    state: State,
+    settings: Settings,
+    machine: Machine,
+    train_set: Examples,
+    workers: int,
+    lessons: Lessons | None = None,
+) -> Iterator[Point]:
     """Steps of a run that has just been begun, each at a larger rate, until the loss is lost. The state is used up."""
     rates, losses = rates_of(settings), list[float]()
-    for rate, batch in zip(rates, stream(settings, train_set, 0, len(rates), workers), strict=True):
+    for rate, batch in zip(rates, stream(settings, train_set, 0, len(rates), workers, lessons), strict=True):
         # Plateau waits for epochs, of which none ends here: its rate stays what it is.
         steady = replace(settings, lr=rate, warmup=0.0, run=replace(settings.run, schedule="plateau"))
         try:

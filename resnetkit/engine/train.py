@@ -40,8 +40,12 @@ class Save:
     """Now is the time to keep a snapshot."""
 
 
-def stream(settings: Settings, train_set: Examples, start: int, stop: int, workers: int) -> Iterator[Batch]:
-    """The batches of a run from step ``start`` up to step ``stop``."""
+def stream(
+    settings: Settings, train_set: Examples, start: int, stop: int, workers: int, lessons: Lessons | None = None
+) -> Iterator[Batch]:
+    """The batches of a run from step ``start`` up to step ``stop``; of ``lessons``, where those stand for pictures."""
+    if lessons:
+        return lesson_batches(lessons, settings, train_set, start, stop)
     return train_batches(
         train_set,
         settings.augment,
@@ -70,11 +74,7 @@ def fit(
 
     Asks to be saved (Save) every ``run.save_every`` seconds and where it ends. ``lessons`` stand for the pictures.
     """
-    batches = (
-        lesson_batches(lessons, settings, train_set, state.step, settings.steps)
-        if lessons
-        else stream(settings, train_set, state.step, settings.steps, workers)
-    )
+    coming = stream(settings, train_set, state.step, settings.steps, workers, lessons)
     saved, pause = time.monotonic(), settings.run.save_every
     if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop, lessons)):
         yield epoch
@@ -82,7 +82,7 @@ def fit(
         yield Save()
         return
     parts = state.parts
-    for tick in train(state, batches, settings, machine, train_set.names):
+    for tick in train(state, coming, settings, machine, train_set.names):
         yield tick
         newly = state.parts > parts  # saved, since a resumed run must not have to meet the limit at the same step
         if newly:

@@ -27,6 +27,8 @@ class Forecast:
 
     seconds: float
     seconds_a_step: float
+    seconds_an_epoch: float  # for its evaluation, beside its steps
+    seconds_beside: float  # for looks at the pictures before the first step, and the figures after the last one
     bytes: int  # at the peak, of the process or of the device
     parts: int  # in which a batch goes through the network
 
@@ -42,9 +44,12 @@ def forecast(job: Job) -> Forecast:
 
 def measured(job: Job) -> Forecast:
     mode, parts, begun = job.settings.mode, job.passes, job.machine.peak_memory()
-    looks = (mode.views + 1) * look_seconds(job) if mode.name != "none" else 0.0
+    an_epoch, looks = evaluation_seconds(job), 0.0
+    beside = an_epoch * len(job.sets.get("test", job.sets["val"]).labels) / len(job.sets["val"].labels)
+    if mode.name != "none":
+        looks = mode.views * answer_seconds(job, "train", job.machine) + an_epoch
     if mode.name == "head":
-        return Forecast(looks, 0.0, job.machine.peak_memory(), parts)
+        return Forecast(looks, 0.0, 0.0, looks + beside, job.machine.peak_memory(), parts)
     few = tried_pictures(job, parts)
     whole = few == job.settings.batch
     settings = job.settings if whole else replace(job.settings, batch=few)
@@ -67,17 +72,12 @@ def measured(job: Job) -> Forecast:
     step = float(np.median(steps[1:] if len(steps) > 1 else steps))  # the first one also warms up
     step *= job.settings.batch / few
     epochs = -(-job.settings.steps // job.settings.epoch_steps)
-    seconds = looks + step * job.settings.steps + evaluation_seconds(job) * epochs
+    seconds = looks + step * job.settings.steps + an_epoch * epochs
     peak = job.machine.peak_memory()
     if not whole:
         part = -(-job.settings.batch // parts)
         peak = max(peak, begun + memory.need(job.settings, job.machine, job.workers).of(part))
-    return Forecast(seconds, step, peak, state.parts if whole else parts)
-
-
-def look_seconds(job: Job) -> float:
-    """One look at every picture to learn from, in the precision of the run."""
-    return answer_seconds(job, "train", job.machine)
+    return Forecast(seconds, step, an_epoch, looks + beside, peak, state.parts if whole else parts)
 
 
 def blank(job: Job) -> Lessons:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from resnetkit.aliases import guess
 from resnetkit.errors import UsageError, plain
 from resnetkit.published import refuse_idle_unpinned
+from resnetkit.spans import duration
 from resnetkit.spec import Spec
 from resnetkit.specfile import find, settled, title
 
@@ -45,6 +46,7 @@ class Run:
 
     epochs: int | None = None  # passes over the training pictures (auto: enough for the data)
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
+    budget: str | None = None  # time that the run may take here, such as 5m, in place of epochs (none: what it needs)
     patience: int | None = None  # end after so many epochs without a better validation (none: go on)
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
     accumulate: int | None = None  # parts that a batch goes through the network in (auto: 1, more if memory is short)
@@ -122,6 +124,11 @@ class Run:
             raise UsageError(f"device is {show(self.device)}", "choose auto, cpu, cuda, cuda:1 (the second) or mps")
         if self.epochs is not None and self.steps is not None:
             raise UsageError("epochs and steps both say how long the run is", "give one of the two")
+        if self.budget is not None:
+            duration(self.budget, "budget")
+            if self.epochs is not None or self.steps is not None:
+                what = f"budget and {'steps' if self.epochs is None else 'epochs'} both say how long the run is"
+                raise UsageError(what, "give one of the two")
         if any(late <= early for early, late in zip(self.milestones, self.milestones[1:], strict=False)):
             raise UsageError(f"milestones {spell(self.milestones)} do not rise", "write the shares from small to large")
 
@@ -140,7 +147,7 @@ COLUMNS = (
     "separator",
 )  # of a list
 # Where None means "not done"; elsewhere it means "decided for you".
-OFF = {"clip", "ema", "group_column", "patience", "teacher", "weight_column"}
+OFF = {"budget", "clip", "ema", "group_column", "patience", "teacher", "weight_column"}
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "size": ((">=", 8), ("<=", 4096)),

@@ -10,6 +10,7 @@ from typing import Any
 
 import resnetkit.run as runs
 from resnetkit import download, files, modelfile, runfile
+from resnetkit.budget import planned
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
@@ -25,8 +26,10 @@ from resnetkit.job import Job, Watch, kept, prepare
 from resnetkit.lessons import begin
 from resnetkit.report import board, tables
 from resnetkit.report.results import picture_notes, write_curves, write_evaluation
+from resnetkit.resolve import Settings
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
+from resnetkit.spans import duration
 from resnetkit.tasks import TASKS
 
 
@@ -67,15 +70,21 @@ def training(
 ) -> Generator[Event]:
     """A new run. Nothing is written before the first event; raises Stopped after a polite signal."""
     check_out(run.out)
+    began, until = time.monotonic(), None
     job = prepare(run, given, watch=watch, fetching=fetching)
-    run, given = job.settings.run, given - {"allow_unpinned"}  # weights are named as they were found, for all times
+    if run.budget is not None:
+        until = began + duration(run.budget, "budget")
+        plan = planned(job, given, time.monotonic() - began)
+        job = replace(plan.job, notes=[*job.notes, plan.said])
+    run = job.settings.run  # weights are named as they were found, and the length as it was planned, for all times
+    given -= {"allow_unpinned", "budget"}
     folder = RunFolder.create(run.out, job.settings.model)
     with folder.locked(), threads(job.pass_macs):
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
             modelfile.save(folder.start, job.model.state_dict(), job.start_card)
         files.write_text(folder.settings, runfile.dumps(run, given))  # last: with it the folder can be resumed
-        yield from work(job, folder)
+        yield from work(job, folder, until)
 
 
 def resuming(
@@ -130,8 +139,11 @@ def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder)
         )
 
 
-def work(job: Job, folder: RunFolder) -> Generator[Event]:
-    """Train to the end, measure, and leave everything in the folder. The folder is locked already."""
+def work(job: Job, folder: RunFolder, until: float | None = None) -> Generator[Event]:
+    """Train to the end, measure, and leave everything in the folder. The folder is locked already.
+
+    ``until`` is when the clock ends a run that is slower than was planned, behind an epoch.
+    """
     began, run, task = time.monotonic(), job.settings.run, TASKS[job.settings.task]
     yield from (Note(text) for text in job.notes)
     state = State.start(job.model, job.settings, job.machine, job.teacher)
@@ -169,9 +181,9 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
                 shown.begin(dict(job.lines()) | asdict(run))
             lessons = yield from prepared(job, folder, state, stop)
             if not stop:
-                yield from steps(job, folder, state, stop, shown, lessons)
+                yield from steps(job, folder, state, stop, shown, lessons, until)
             if not stop and state.step < job.settings.steps:
-                yield Note(early(state))
+                yield Note(early(state, job.settings))
             metrics = None if stop else conclude(job, folder, state, stop)
             if shown and metrics is not None:
                 shown.end(state.step, metrics, folder.path)
@@ -234,12 +246,28 @@ def record(folder: RunFolder, state: State, epoch: Epoch) -> None:
 
 
 def steps(
-    job: Job, folder: RunFolder, state: State, stop: Stop, shown: board.Board | None, lessons: Lessons | None
+    job: Job,
+    folder: RunFolder,
+    state: State,
+    stop: Stop,
+    shown: board.Board | None,
+    lessons: Lessons | None,
+    until: float | None,
 ) -> Iterator[Note | Tick | Epoch]:
     """fit(), with what it brings written down as it comes."""
     train_set, val_set = job.sets["train"], job.sets["val"]
     with closing(
-        fit(state, job.settings, job.machine, train_set, val_set, workers=job.workers, stop=stop, lessons=lessons)
+        fit(
+            state,
+            job.settings,
+            job.machine,
+            train_set,
+            val_set,
+            workers=job.workers,
+            stop=stop,
+            lessons=lessons,
+            until=until,
+        )
     ) as events:
         for event in events:
             if isinstance(event, Save):
@@ -257,10 +285,12 @@ def steps(
             yield event
 
 
-def early(state: State) -> str:
+def early(state: State, settings: Settings) -> str:
     """Why a run ends before its last step."""
     best, last = state.best, state.history[-1]["epoch"]
     assert best is not None
+    if not state.over(settings):
+        return f"ended after epoch {last}, step {state.step} of {settings.steps}: the time of the run is over"
     return f"ended after epoch {last}: none since epoch {best['epoch']} was better, and patience is over"
 
 

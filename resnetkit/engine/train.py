@@ -69,13 +69,16 @@ def fit(
     workers: int,
     stop: Stop,
     lessons: Lessons | None = None,
+    until: float | None = None,
 ) -> Generator[Tick | Epoch | Split | Save]:
     """A run from where ``state`` stands to its end, or to where somebody stops it.
 
     Asks to be saved (Save) every ``run.save_every`` seconds and where it ends. ``lessons`` stand for the pictures.
+    No epoch is begun that would last beyond ``until``, a time of time.monotonic().
     """
     coming = stream(settings, train_set, state.step, settings.steps, workers, lessons)
     saved, pause = time.monotonic(), settings.run.save_every
+    begun = time.monotonic()  # the epoch
     if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop, lessons)):
         yield epoch
     if state.over(settings):  # stopped or killed after the last step: what it left may be older
@@ -91,6 +94,10 @@ def fit(
         if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop, lessons)):
             yield epoch
         last = bool(stop) or state.over(settings)
+        if state.step % settings.epoch_steps == 0:
+            now = time.monotonic()
+            last |= until is not None and now + (now - begun) > until
+            begun = now
         if last or newly or time.monotonic() - saved >= pause:
             before = time.monotonic()
             yield Save()

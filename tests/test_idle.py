@@ -121,8 +121,16 @@ IDLE: dict[str, list[Idle]] = {
     ],
     "mixup": [({"mixup": 0.2, "batch": 1, "model": "resnet20"}, SMALL, None)],
     "cutmix": [({"cutmix": 1.0, "batch": 1, "model": "resnet20"}, SMALL, None)],
-    "epochs": [({"epochs": 3, "steps": 10}, SMALL, None)],
-    "steps": [({"steps": 10, "epochs": 3}, SMALL, None)],
+    "epochs": [({"epochs": 3, "steps": 10}, SMALL, None), ({"epochs": 3, "finetune": "head"}, SMALL, CARD)],
+    "steps": [({"steps": 10, "epochs": 3}, SMALL, None), ({"steps": 10, "finetune": "head"}, SMALL, CARD)],
+    "budget": [({"budget": "5m", "epochs": 3}, SMALL, None)],
+    "finetune": [({"finetune": "full"}, SMALL, None)],
+    "frozen": [
+        ({"frozen": 1}, SMALL, None),
+        ({"frozen": 1, "finetune": "head"}, SMALL, CARD),
+        ({"frozen": 1, "finetune": "full"}, SMALL, CARD),
+    ],
+    "views": [({"views": 3}, SMALL, None)],
     "accumulate": [({"accumulate": 9, "batch": 8}, SMALL, None)],
     "model": [({"model": "resnet50"}, PHOTOS, CARD)],
 }

@@ -138,7 +138,16 @@ def job(data: Path, **given: Any) -> Job:
 
 def test_a_whole_run_keeps_the_statistics_of_its_weights(data: Path, trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    run = Run(data=str(data), weights=str(trained), freeze_norms=True, epochs=1, batch=32, workers=0, out=str(out))
+    run = Run(
+        data=str(data),
+        weights=str(trained),
+        freeze_norms=True,
+        epochs=1,
+        batch=32,
+        workers=0,
+        out=str(out),
+        finetune="full",
+    )
     list(training(run, frozenset({"freeze_norms"})))
     old, new = (modelfile.load(path)[1] for path in (trained, out / "last.safetensors"))
     assert all(torch.equal(value, old[name]) == name.endswith(STATISTICS) for name, value in new.items())

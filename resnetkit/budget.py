@@ -43,16 +43,15 @@ def planned(job: Job, given: frozenset[str], spent: float) -> Planned:
         what = name if name != "none" else "all of it"
         if whole(settings, cost) <= room:
             return settled(job, settings, budget, [*told, f"{what} is done"])
-        steps = int((room - cost.seconds_beside) / (cost.seconds_a_step + cost.seconds_an_epoch / settings.epoch_steps))
-        least = LEAST * settings.epoch_steps if name in ("stages", "full") else 1
         enough = math.ceil((whole(settings, cost) + BESIDE + spent) / SHARE)
         told.append(f"{what} would take about {clock(whole(settings, cost))} (--budget {enough}s is enough)")
-        if settings.steps and steps >= least:
+        if not settings.steps:
+            continue
+        steps = int((room - cost.seconds_beside) / (cost.seconds_a_step + cost.seconds_an_epoch / settings.epoch_steps))
+        if steps >= (1 if name == "none" else LEAST * settings.epoch_steps):
             text = f"it gets {steps:,} of {settings.steps:,} steps"
             return settled(job, replace(settings, steps=steps), budget, [*told, text])
-    raise UsageError(
-        f"nothing is to be done within {budget}: {', '.join(told)}", f"--budget {math.ceil(spent + 60)}s or more"
-    )
+    raise UsageError(f"nothing is to be done within {budget}: {', '.join(told)}", f"--budget {enough}s")
 
 
 def whole(settings: Settings, cost: Forecast) -> float:

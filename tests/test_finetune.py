@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from resnetkit import mapstore, modelfile
+from resnetkit import finetuning, mapstore, modelfile
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Examples
 from resnetkit.data.preprocess import Preprocess
@@ -31,6 +31,7 @@ from resnetkit.engine.solve import Features, path, solved
 from resnetkit.engine.stop import Stop
 from resnetkit.engine.train import Epoch
 from resnetkit.errors import UsageError
+from resnetkit.finetuning import mode_of
 from resnetkit.init import initialize
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
@@ -404,6 +405,32 @@ def test_settings_that_are_idle_in_a_mode_are_refused(
         next(begun(run, *settings))
     assert said in caught.value.what
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", finetuning.STEPS)
+def test_a_head_that_is_solved_takes_no_setting_of_steps(name: str) -> None:
+    plan = lay_out(find("resnet20"))
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would have no effect"):
+        mode_of(Run(finetune="head"), frozenset({name}), plan, 100)
+
+
+@pytest.mark.parametrize("name", finetuning.LOOKS)
+def test_one_look_is_never_varied(name: str) -> None:
+    plan = lay_out(find("resnet20"))
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would have no effect"):
+        mode_of(Run(finetune="head", views=1), frozenset({name}), plan, 100)
+    assert mode_of(Run(finetune="head", views=2), frozenset({name}), plan, 100).views == 2
+
+
+def test_the_mode_suits_the_data() -> None:
+    plan = lay_out(find("resnet20"))
+    few, many = (mode_of(Run(), frozenset(), plan, n) for n in (200, 20_000))
+    assert (few.name, few.frozen, few.views) == ("stages", 2, 8)
+    assert (many.name, many.frozen) == ("full", 0)
+    assert mode_of(Run(mixup=0.2), frozenset({"mixup"}), plan, 200).name == "full"
+    assert mode_of(Run(frozen=1), frozenset({"frozen"}), plan, 20_000) == finetuning.Mode(
+        "stages", 1, 4, "for 20,000 pictures"
+    )
 
 
 def begun(run: Run, *given: str) -> Generator[Event]:

@@ -74,7 +74,7 @@ def candidates(job: Job, given: frozenset[str]) -> Iterator[Settings]:
     for name in cheaper[settings.mode.name]:
         run = replace(settings.run, finetune=name)
         with suppress(UsageError):
-            mode = mode_of(run, given, settings.plan, pictures)
+            mode = mode_of(run, given, settings.plan, pictures, settings.preprocess.size)
             yield replace(settings, run=run, mode=mode, steps=0 if name == "head" else settings.steps)
 
 

@@ -1,17 +1,21 @@
 """How a network that comes with weights learns: its head alone, the last stages too, or all of it."""
 
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from resnetkit.errors import UsageError
 from resnetkit.plan import Plan
 from resnetkit.run import Run
+from resnetkit.spec import Sides
+from resnetkit.walk import rows, stage_name
 
 ModeName = Literal["none", "head", "stages", "full"]
 ENOUGH_LOOKS = 2000  # of which a head learns: more views of few pictures bring it near
 MOST_VIEWS = 8
 LEAST_VIEWS = 4  # where stages learn, which have more to remember pictures by
 FEW = 2000  # pictures, from which on all stages learn
+LARGEST = 4 << 30  # bytes of maps that a run learns from, all of which are in memory
 
 # What an optimizer or its pictures are told, which nobody asks where a head is solved.
 STEPS = """epochs steps patience batch accumulate optimizer lr momentum nesterov weight_decay decay_all schedule warmup
@@ -41,13 +45,23 @@ class Mode:
 NONE = Mode()
 
 
-def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int) -> Mode:
-    """The mode that was asked for, or one that fits the data. Raises UsageError for settings that are idle in it."""
+def room(plan: Plan, stages: int, pictures: int, size: Sides) -> int:
+    """In how many views the maps of so many pictures behind so many stages may be kept, as float32 numbers."""
+    prefix = f"{stage_name(plan.family, stages - 1)}."
+    last = [row for row in rows(plan, size) if row.name.startswith(prefix) and len(row.shape) > 1][-1]
+    return int(LARGEST // (4 * prod(last.shape) * pictures))
+
+
+def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Sides) -> Mode:
+    """The mode that was asked for, or one that fits the data. Raises UsageError for settings that are idle in it.
+
+    Also where the maps of ``pictures`` of that ``size`` would be too large.
+    """
     stages = len(plan.stages)
     name, reason = run.finetune, ""
     if name == "auto":
         kept = given.isdisjoint(BATCHES)
-        few = pictures <= FEW and kept and stages > 1
+        few = pictures <= FEW and kept and stages > 1 and room(plan, stages - 1, pictures, size)
         name = "stages" if few or "frozen" in given else "full"
         reason = f"for {pictures:,} pictures" if kept else "each step needs the pictures themselves"
     if name == "stages" and stages < 2:
@@ -60,7 +74,15 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int) -> Mode:
             f"--frozen {run.frozen} cannot be: {why}", f"--frozen 1 to {stages - 1}, with --finetune stages"
         )
     frozen = {"head": stages, "stages": run.frozen or stages - 1}.get(name, 0)
-    views = run.views or max(LEAST_VIEWS if name == "stages" else 1, min(MOST_VIEWS, ENOUGH_LOOKS // pictures))
+    views = max(LEAST_VIEWS if name == "stages" else 1, min(MOST_VIEWS, ENOUGH_LOOKS // pictures))
+    most = room(plan, frozen, pictures, size) if name == "stages" else views
+    if max(1, run.views or 1) > most:
+        raise UsageError(
+            f"maps of {pictures:,} pictures in {run.views or 1} views behind {frozen} stages take more than "
+            f"{LARGEST / 2**30:g} GB",
+            f"--views {most}" if most else "--finetune full",
+        )
+    views = run.views or min(views, most)
     idle = {
         "no step is taken where a head is solved": STEPS if name == "head" else (),
         "maps of whole pictures are kept": BATCHES if name != "full" else (),

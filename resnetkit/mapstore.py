@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from resnetkit import files
 from resnetkit.caching import cache_folder
-from resnetkit.errors import ResourceError
+from resnetkit.errors import ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LIMIT = 8.0  # GiB of all folders together, unless RESNETKIT_MAPS says otherwise
 SUFFIX = ".maps"
@@ -34,19 +33,19 @@ class Store:
     notes: list[str] = field(default_factory=list)
     writes: bool = True
 
-    def read(self, wanted: set[bytes]) -> Iterator[tuple[list[bytes], Tensor]]:
+    def read(self, wanted: set[bytes]) -> "Iterator[tuple[list[bytes], Tensor]]":
         """Blocks that hold some of ``wanted``: their keys, and a map for each."""
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
             try:
                 block = opened(path.read_bytes())
-            except (OSError, ValueError, KeyError, SafetensorError):
+            except (OSError, ValueError):
                 self.notes.append(f"{path} was damaged and is made again")
                 path.unlink(missing_ok=True)
                 continue
             if wanted.intersection(block[0]):
                 yield block
 
-    def write(self, keys: Sequence[bytes], maps: Tensor) -> None:
+    def write(self, keys: Sequence[bytes], maps: "Tensor") -> None:
         """Keep ``maps`` (n, ...); a disk that takes no more is said once, and nothing else is kept."""
         if not self.writes:
             return
@@ -60,15 +59,20 @@ class Store:
             self.notes.append(f"maps are not kept in {self.folder}: {getattr(error, 'what', error)}")
 
 
-def closed(keys: Sequence[bytes], maps: Tensor) -> bytes:
+def closed(keys: Sequence[bytes], maps: "Tensor") -> bytes:
     """A block as bytes; all keys are of 16 bytes."""
+    import torch
+    from safetensors.torch import save
+
     names = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(len(keys), 16)
     data = save({"keys": names, "maps": maps.contiguous()})
     return blake2b(data, digest_size=16).digest() + data
 
 
-def opened(data: bytes) -> tuple[list[bytes], Tensor]:
-    """The keys and maps of a block. ValueError, KeyError or SafetensorError where it is none."""
+def opened(data: bytes) -> "tuple[list[bytes], Tensor]":
+    """The keys and maps of a block. ValueError where it is none."""
+    from safetensors.torch import load
+
     if blake2b(data[16:], digest_size=16).digest() != data[:16]:
         raise ValueError("not what was written")
     block = load(data[16:])
@@ -86,7 +90,11 @@ def store(body: str) -> Store:
 
 def most() -> int:
     """Bytes that all stores together may take."""
-    return int(float(os.environ.get("RESNETKIT_MAPS") or LIMIT) * 2**30)
+    given = os.environ.get("RESNETKIT_MAPS") or str(LIMIT)
+    try:
+        return int(float(given) * 2**30)
+    except (ValueError, OverflowError):
+        raise UsageError(f"RESNETKIT_MAPS is {given!r}, which is no number of GB", "RESNETKIT_MAPS=8") from None
 
 
 def size(folder: Path) -> int:

@@ -136,7 +136,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         )
     epoch_steps = steps_per_epoch(facts.pictures, batch)
     scratch = card is None
-    mode = NONE if scratch else mode_of(run, given, plan, facts.pictures)
+    mode = NONE if scratch else mode_of(run, given, plan, facts.pictures, preprocess.size)
     kind = TASKS[facts.task]
     loss = kind.losses[0] if run.loss == "auto" else run.loss
     if loss not in kind.losses:

@@ -411,26 +411,42 @@ def test_settings_that_are_idle_in_a_mode_are_refused(
 def test_a_head_that_is_solved_takes_no_setting_of_steps(name: str) -> None:
     plan = lay_out(find("resnet20"))
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would have no effect"):
-        mode_of(Run(finetune="head"), frozenset({name}), plan, 100)
+        mode_of(Run(finetune="head"), frozenset({name}), plan, 100, 32)
 
 
 @pytest.mark.parametrize("name", finetuning.LOOKS)
 def test_one_look_is_never_varied(name: str) -> None:
     plan = lay_out(find("resnet20"))
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would have no effect"):
-        mode_of(Run(finetune="head", views=1), frozenset({name}), plan, 100)
-    assert mode_of(Run(finetune="head", views=2), frozenset({name}), plan, 100).views == 2
+        mode_of(Run(finetune="head", views=1), frozenset({name}), plan, 100, 32)
+    assert mode_of(Run(finetune="head", views=2), frozenset({name}), plan, 100, 32).views == 2
 
 
 def test_the_mode_suits_the_data() -> None:
     plan = lay_out(find("resnet20"))
-    few, many = (mode_of(Run(), frozenset(), plan, n) for n in (200, 20_000))
+    few, many = (mode_of(Run(), frozenset(), plan, n, 32) for n in (200, 20_000))
     assert (few.name, few.frozen, few.views) == ("stages", 2, 8)
     assert (many.name, many.frozen) == ("full", 0)
-    assert mode_of(Run(mixup=0.2), frozenset({"mixup"}), plan, 200).name == "full"
-    assert mode_of(Run(frozen=1), frozenset({"frozen"}), plan, 20_000) == finetuning.Mode(
-        "stages", 1, 4, "for 20,000 pictures"
+    assert mode_of(Run(mixup=0.2), frozenset({"mixup"}), plan, 200, 32).name == "full"
+    assert mode_of(Run(frozen=1), frozenset({"frozen"}), plan, 20_000, 32) == finetuning.Mode(
+        "stages", 1, 3, "for 20,000 pictures"
     )
+
+
+def test_maps_that_memory_should_not_hold_are_not_made() -> None:
+    plan = lay_out(find("resnet50"))  # 1024x14x14 numbers behind the third stage: 0.8 MB
+    assert finetuning.room(plan, 3, 1000, 224) == 4 * 2**30 // (4 * 1024 * 14 * 14 * 1000) == 5
+    assert finetuning.room(plan, 2, 1000, (224, 224)) == 4 * 2**30 // (4 * 512 * 28 * 28 * 1000)
+    asked = Run(finetune="stages")
+    assert mode_of(asked, frozenset(), plan, 1000, 224).views == 4
+    assert mode_of(asked, frozenset(), plan, 2000, 224).views == 2
+    assert mode_of(Run(), frozenset(), plan, 10**6, 224).name == "full"
+    with pytest.raises(UsageError, match="take more than 4 GB") as caught:
+        mode_of(Run(finetune="stages", views=9), frozenset({"views"}), plan, 1000, 224)
+    assert caught.value.fix == "--views 5"
+    with pytest.raises(UsageError, match="take more than 4 GB") as caught:
+        mode_of(asked, frozenset(), plan, 10**6, 224)
+    assert caught.value.fix == "--finetune full"
 
 
 def begun(run: Run, *given: str) -> Generator[Event]:

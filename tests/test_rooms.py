@@ -62,6 +62,7 @@ LATE = {
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
+    "mapstore": {"safetensors", "torch"},  # how much it holds is known without them
     "safetensor": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
     "study": {"optuna"},  # an extra
@@ -80,6 +81,7 @@ PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,
     "caching",
+    "mapstore",
     "dice",
     "smoothing",
     *(room for room in ROOMS if room.startswith("data.")),

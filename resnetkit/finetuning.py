@@ -24,7 +24,9 @@ STEPS = """epochs steps patience batch accumulate optimizer lr momentum nesterov
 # What needs the pictures of each step, where maps of them are kept.
 BATCHES = ("mixup", "cutmix", "repeats", "teacher")
 # Of the rate from nothing. The head is there already, so that the first gradients are no noise.
-GENTLE = {"none": 1.0, "head": 1.0, "stages": 0.6, "full": 0.3}
+GENTLE = {"none": 1.0, "head": 1.0, "stages": 1.0, "full": 0.3}
+# Of the way from nothing: how much sooner a network is there.
+SOONER = {"none": 1, "head": 1, "stages": 10, "full": 5}
 LOOKS = """crop crop_scale flip policy policy_strength policy_count jitter hue cutout erase""".split()
 
 

@@ -12,7 +12,7 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
-from resnetkit.finetuning import GENTLE, NONE, Mode, mode_of
+from resnetkit.finetuning import GENTLE, NONE, SOONER, Mode, mode_of
 from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
@@ -119,7 +119,9 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     preprocess = geometry(run, given, facts, card, model, reasons)
     base = lay_out(find(model)) if card is None else card.plan
     plan = with_io(base, channels=preprocess.channels, classes=len(facts.classes))
-    batch = batch_size(run, facts, preprocess, reasons)
+    scratch = card is None
+    mode = NONE if scratch else mode_of(run, given, plan, facts.pictures, preprocess.size)
+    batch = batch_size(run, facts, preprocess, mode, reasons)
     parts = run.accumulate or 1
     if run.repeats > batch:
         raise UsageError(
@@ -135,8 +137,6 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
             "--batch 2 or more, and with --accumulate N at least 3 N",
         )
     epoch_steps = steps_per_epoch(facts.pictures, batch)
-    scratch = card is None
-    mode = NONE if scratch else mode_of(run, given, plan, facts.pictures, preprocess.size)
     kind = TASKS[facts.task]
     loss = kind.losses[0] if run.loss == "auto" else run.loss
     if loss not in kind.losses:
@@ -160,7 +160,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         measure=scratch,
         batch=batch,
         epoch_steps=epoch_steps,
-        steps=0 if mode.name == "head" else length(run, facts.pictures, epoch_steps, scratch, reasons),
+        steps=0 if mode.name == "head" else length(run, facts.pictures, epoch_steps, mode, reasons),
         lr=run.lr or usual,
         weight_decay=DECAY[run.optimizer] if run.weight_decay is None else run.weight_decay,
         warmup=(0.3 if run.schedule == "onecycle" else 0.05) if run.warmup is None else run.warmup,
@@ -176,7 +176,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         reasons=reasons,
     )
     if run.lr is None:
-        gentle = [] if scratch else ["gentle with given weights"]
+        gentle = ["gentle with given weights"] if GENTLE[mode.name] < 1 else []
         gentle += ["a tenth for squares"] if loss == "mse" else []
         reasons["lr"] = ", ".join([f"{run.optimizer} at a batch of {batch}", *gentle])
     refuse_idle(settings, given, facts)
@@ -269,14 +269,15 @@ def two_sides(size: Sides) -> tuple[int, int]:
     return height, width
 
 
-def batch_size(run: Run, facts: Facts, preprocess: Preprocess, reasons: dict[str, str]) -> int:
+def batch_size(run: Run, facts: Facts, preprocess: Preprocess, mode: Mode, reasons: dict[str, str]) -> int:
     if run.batch is not None:
         if run.batch > facts.pictures:
             stays = f", and the learning rate stays {run.lr:g}" if run.lr is not None else ""
             reasons["batch"] = f"there are only {facts.pictures} pictures: every step sees all of them{stays}"
         return min(run.batch, facts.pictures)
     most = 128 if max(preprocess.size) <= SMALL else 32
-    batch = min(most, max(8, 2 ** int(math.log2(max(1, facts.pictures / 12)))), facts.pictures)
+    least = 32 if mode.keeps_maps else 8  # steps behind maps are so short that few large ones are quicker
+    batch = min(most, max(least, 2 ** int(math.log2(max(1, facts.pictures / 12)))), facts.pictures)
     reasons["batch"] = f"for {facts.pictures} pictures of {preprocess.size[0]}x{preprocess.size[1]}"
     return batch
 
@@ -287,15 +288,15 @@ def balance(counts: tuple[int, ...]) -> tuple[float, ...]:
     return tuple(sum(counts) / (present * count) if count else 0.0 for count in counts)
 
 
-def length(run: Run, pictures: int, epoch_steps: int, scratch: bool, reasons: dict[str, str]) -> int:
+def length(run: Run, pictures: int, epoch_steps: int, mode: Mode, reasons: dict[str, str]) -> int:
     if run.steps is not None:
         return run.steps
     if run.epochs is not None:
         return run.epochs * epoch_steps
-    share = 1 if scratch else 5  # good weights need a fifth of the way
+    share = SOONER[mode.name]
     enough = math.ceil(ENOUGH_STEPS / share / epoch_steps)
     epochs = min(max(enough, ENOUGH_EPOCHS // share), MOST_EPOCHS // share)
-    start = "from nothing" if scratch else "from weights"
+    start = {"none": "from nothing", "full": "from weights"}.get(mode.name, "the last of it, from weights")
     reasons["steps"] = f"{epochs} epochs of {pictures} pictures: {start}, at least {ENOUGH_STEPS // share} steps or "
     reasons["steps"] += f"{ENOUGH_EPOCHS // share} epochs, at most {MOST_EPOCHS // share} epochs"
     return epochs * epoch_steps

@@ -35,10 +35,10 @@ def start(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def costs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Forecast]:
-    """What a mode takes, known beforehand: a head 10 seconds, a step of the last stage 0.1, of all 1."""
+    """What a mode takes, known beforehand: a head 10 seconds, a step 1, and 20 or 10 before the first one."""
     known = {
         "head": Forecast(10, 0.0, 0.0, 10, 0, 1),
-        "stages": Forecast(0, 0.1, 0.0, 20, 0, 1),
+        "stages": Forecast(0, 1.0, 0.0, 20, 0, 1),
         "full": Forecast(0, 1.0, 0.0, 10, 0, 1),
         "none": Forecast(0, 1.0, 0.0, 0, 0, 1),
     }
@@ -53,7 +53,7 @@ def job(data: Path, **settings: Any) -> tuple[Job, frozenset[str]]:
 
 @pytest.mark.parametrize(
     ("allowed", "mode", "steps"),
-    [("1h", "stages", None), ("150s", "stages", None), ("70s", "stages", 310), ("40s", "head", 0), ("20s", "head", 0)],
+    [("1h", "stages", None), ("210s", "stages", None), ("100s", "stages", 55), ("40s", "head", 0), ("20s", "head", 0)],
 )
 @pytest.mark.usefixtures("costs")
 def test_what_suits_the_data_is_cut_down_to_the_time(
@@ -87,7 +87,7 @@ def test_a_mode_in_which_a_setting_would_be_idle_is_not_fallen_back_to(data: Pat
 def test_what_more_time_would_buy_is_said(data: Path, start: Path) -> None:
     asked, given = job(data, weights=str(start), budget="20s")
     plan = planned(asked, given, spent=0.0)
-    enough = f"--budget {math.ceil((20 + asked.settings.steps / 10 + 5) / 0.8)}s is enough"
+    enough = f"--budget {math.ceil((20 + asked.settings.steps + 5) / 0.8)}s is enough"
     assert "stages would take about" in plan.said
     assert enough in plan.said
     assert plan.said.endswith("head is done")

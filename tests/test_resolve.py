@@ -99,7 +99,10 @@ def test_weights_bring_their_network_their_channels_and_their_scale() -> None:
     assert not settings.measure
     assert decide(GREY, CARD).preprocess.channels == 3
     assert decide(PHOTOS, CARD, size=64).preprocess.size == (64, 64)
-    assert settings.lr == pytest.approx(decide(PHOTOS).lr * GENTLE[settings.mode.name])
+    usual = decide(PHOTOS)
+    assert settings.lr / settings.batch == pytest.approx(usual.lr / usual.batch * GENTLE[settings.mode.name])
+    full = decide(PHOTOS, CARD, finetune="full")
+    assert full.lr == pytest.approx(0.3 * usual.lr)
     assert settings.steps < decide(PHOTOS, model="resnet20").steps
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from torch import Tensor
 
 from resnetkit.data.preprocess import Preprocess
-from resnetkit.errors import UsageError
+from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
-from resnetkit.specfile import find, title
+from resnetkit.specfile import find, says, title
 from resnetkit.units import each
 from resnetkit.walk import HEAD, first_name, shapes
 from resnetkit.weights import check
@@ -93,6 +93,12 @@ def assume(
         with suppress(ValueError):
             plan = with_io(plan, channels=found.get(first), classes=found.get(head))
         check(plan, state, what)  # which says what else does not fit
+    for field, name in (("channels", first), ("classes", head)):
+        if name in found and says(model, field) not in (None, found[name]):
+            raise WeightsError(
+                f"{plain(what)} is for {found[name]} {field}, and {title(model)} says {says(model, field)}",
+                f"leave {field} out of the network",
+            )
     said: list[str] = []
     channels = found.get(first, spec.channels)
     count = found.get(head, spec.classes if classes is None else len(classes))

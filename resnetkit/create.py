@@ -22,7 +22,7 @@ from resnetkit.plan import with_io
 from resnetkit.pretrained import Got
 from resnetkit.published import LIST, Row
 from resnetkit.safetensor import check_finite, is_finite
-from resnetkit.specfile import find
+from resnetkit.specfile import find, says
 from resnetkit.weights import adapt_first, fill, first_in, head_in, refuse_others, transfer
 
 log = logging.getLogger(__name__)
@@ -117,6 +117,8 @@ def create_model(
     if features_only:  # whose weights may come with a head or without
         state, num_classes = {key: value for key, value in state.items() if key not in head_in(state)}, 0
     classes, channels = io_of(state)
+    in_chans = says(name, "channels") if in_chans is None else in_chans
+    num_classes = says(name, "classes") if num_classes is None else num_classes
     try:
         plan = with_io(
             plan,

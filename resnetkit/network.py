@@ -113,8 +113,10 @@ class Network(nn.Module):
 
         The first stage stays. Where a later one goes the head goes too, and the answer is the last map that is left.
         """
-        taken = take(len(self.plan.stages) + 1, indices)
-        kept = max(1, *taken)
+        levels = self.feature_info
+        taken = take(len(levels), indices)
+        stages = [stage_name(self.plan.family, s) for s in range(len(self.plan.stages))]
+        kept = max([1] + [stages.index(levels[i]["module"]) + 1 for i in taken if levels[i]["module"] in stages])
         gone = range(kept, len(self.plan.stages))
         for s in gone:
             parent, _, leaf = stage_name(self.plan.family, s).rpartition(".")

@@ -24,7 +24,7 @@ class Level(TypedDict):
 
 
 def pyramid(plan: Plan) -> list[Level]:
-    """The map of the stem before its pool, then that of each stage."""
+    """The map of the stem before its pool, then that of each stage; of light networks the last one of each size."""
     strides = [layer.stride for layer in plan.stem]
     # Pre-activation networks have no norm in the stem: there the bare convolution answers.
     bare = plan.stem[-1].act == "none" or plan.family == "shufflenetv2"
@@ -34,7 +34,9 @@ def pyramid(plan: Plan) -> list[Level]:
     for s, stage in enumerate(plan.stages):
         strides += [block.stride for block in stage]
         module = stage_name(plan.family, s)
-        levels.append(Level(num_chs=stage[-1].c_out, reduction=coarsest(strides), module=module, index=s + 1))
+        if plan.family == "mobilenetv2" and levels[-1]["reduction"] == coarsest(strides):
+            levels.pop()
+        levels.append(Level(num_chs=stage[-1].c_out, reduction=coarsest(strides), module=module, index=len(levels)))
     return levels
 
 

@@ -43,6 +43,11 @@ def title(model: str) -> str:
     return str(read(model)[0].get(NAME, named_after(model)))
 
 
+def says(model: str, field: str) -> Any:
+    """What JSON itself says of a field; None where it leaves that open, and of a network that is named."""
+    return read(model)[0].get(field) if is_own(model) else None
+
+
 def named_after(model: str) -> str:
     """The name of the file, where it can be one of a network."""
     stem = Path(model).stem if model.endswith(SUFFIX) else ""

@@ -55,6 +55,22 @@ def test_the_pyramid_is_that_of_timm(out_indices: Any) -> None:
     assert ours.feature_info[1]["num_chs"] == 64
 
 
+def test_light_networks_have_the_maps_of_timm() -> None:
+    theirs, ours = both("mobilenetv2_035", features_only=True, out_indices=(1, 2, -1))
+    with torch.no_grad():
+        assert_same_maps(ours(images(2, 3, 65, 97)), theirs(images(2, 3, 65, 97)))
+    for answer in ("channels", "reduction", "module_name"):
+        everything = [0, 1, 2, 3, 4]
+        assert getattr(ours.feature_info, answer)(everything) == getattr(theirs.feature_info, answer)(everything)
+    theirs, ours = both("mobilenetv2_035")
+    assert ours.prune_intermediate_layers(3) == [2, 3, 4]
+    with torch.no_grad():
+        maps = ours.forward_intermediates(images(1, 3, 64, 64), intermediates_only=True)
+    assert [m.shape[2] for m in maps] == [32, 16, 8, 4, 2]
+    assert ours.prune_intermediate_layers((1, 2)) == [1, 2]
+    assert len(ours.plan.stages) == 3
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "reductions"),
     [

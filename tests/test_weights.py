@@ -16,6 +16,7 @@ from samples import folder
 from torch import Tensor, nn
 
 from resnetkit import cli, modelfile, weights, zoo
+from resnetkit.assumptions import assume
 from resnetkit.create import create_model, list_models
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
@@ -29,6 +30,7 @@ from resnetkit.run import Run
 from resnetkit.spec import Spec
 from resnetkit.walk import shapes
 from resnetkit.weights import fill, transfer
+from resnetkit.zoo import find
 
 TINY = Spec(block="basic", depths=(1, 1), widths=(4, 8), stem="3x3", pool="none", classes=3, size=8)
 
@@ -382,6 +384,29 @@ def test_a_run_goes_on_only_with_the_classes_that_it_began_with(tmp_path: Path) 
     assert any("the head keeps a, b" in note for note in prepare(run, given).notes)
     with pytest.raises(WeightsError, match="it is for 7 classes and the network for 2"):
         prepare(run, given, start=path)
+
+
+def test_a_run_in_colour_from_weights_of_grey_says_so(tmp_path: Path) -> None:
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(8)))
+    state = build(with_io(lay_out(find("resnet20")), channels=1, classes=2)).state_dict()
+    torch.save(state, tmp_path / "grey.pth")
+    run = Run(data=str(tmp_path / "data"), model="resnet20", weights=str(tmp_path / "grey.pth"), size=16, device="cpu")
+    job = prepare(run, frozenset())
+    assert job.model.in_chans == 3
+    assert any("the weights of 1 channel are repeated for 3" in note for note in job.notes)
+    first = job.model.get_parameter("conv1.weight")
+    torch.testing.assert_close(first[:, 1:2], state["conv1.weight"] / 3)
+
+
+def test_a_network_of_somebodys_own_keeps_its_channels() -> None:
+    own = '{"like": "resnet20", "channels": 1, "name": "mine"}'
+    state = build(lay_out(find("resnet20"))).state_dict()
+    assert create_model(own, weights=state).in_chans == 1
+    assert create_model(own, weights=state, in_chans=4).in_chans == 4
+    with pytest.raises(WeightsError, match="x is for 3 channels, and mine says 1"):
+        assume(state, own, what="x")
+    with pytest.raises(WeightsError, match="x is for 10 classes, and network says 7"):
+        assume(state, '{"like": "resnet20", "classes": 7}', what="x")
 
 
 def test_what_is_adapted_is_said(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,7 +21,7 @@ from resnetkit.network import Network
 from resnetkit.plan import with_io
 from resnetkit.pretrained import Got
 from resnetkit.published import LIST, Row
-from resnetkit.safetensor import check_finite, is_finite
+from resnetkit.safetensor import check_numbers
 from resnetkit.specfile import find
 from resnetkit.weights import adapt_first, fill, first_in, head_in, refuse_others, transfer
 
@@ -110,7 +110,7 @@ def create_model(
     what = str(weights) if isinstance(weights, str | Path) else "the state dict"
     refuse_others(state, what)
     for key, value in state.items() if isinstance(weights, Mapping) else ():  # reading a file looks at its numbers
-        check_finite(key, is_finite(value), what)
+        check_numbers(key, value, what)
     state = to_ours(state, changed, what=what)
     for text in changed:
         log.info("%s: %s", plain(what), text)

@@ -424,12 +424,18 @@ def test_lines_of_a_list(tmp_path: Path) -> None:
     file = tmp_path / "list"
     file.write_bytes(b"\xef\xbb\xbfa b.jpg\r\n\n caf\xe9\nlast")
     assert arguments.lines_of(str(file), "--from") == ["a b.jpg", " caf\udce9", "last"]
-    assert arguments.class_names(str(file)) == ("a b.jpg", " caf\udce9", "last")
+    with pytest.raises(KitError, match="is not text in UTF-8, UTF-16 or GBK"):
+        arguments.class_names(str(file))
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "gbk"):
+        file.write_bytes("机场\r\n\n鸟".encode(encoding))
+        assert arguments.class_names(str(file)) == ("机场", "鸟")
     assert arguments.class_names("cat, dog") == ("cat", "dog")
     for bad in (tmp_path, tmp_path / "no"):
         with pytest.raises(KitError, match="is not a file"):
             arguments.lines_of(str(bad), "--from")
     file.write_bytes(b"\x89PNG\0")
+    with pytest.raises(KitError, match="is not text"):
+        arguments.class_names(str(file))
     with pytest.raises(KitError, match="is not text"):
         arguments.lines_of(str(file), "--from")
 

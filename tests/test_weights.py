@@ -12,6 +12,7 @@ import pytest
 import torch
 from peers import peer
 from PIL import Image
+from safetensors.torch import save_file
 from samples import folder
 from torch import Tensor, nn
 
@@ -108,6 +109,40 @@ def test_fill_refuses_and_changes_nothing() -> None:
         assert says in caught.value.what
         assert "weights.pth" in caught.value.what
         assert unchanged(model, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("fc.weight", torch.ones(3, 64, dtype=torch.int8), "fc.weight is int8: quantized numbers are no weights"),
+        ("bn1.bias", torch.ones(16, dtype=torch.bool), "bn1.bias is bool: quantized numbers are no weights"),
+        ("bn1.running_mean", torch.ones(16, dtype=torch.int64), "bn1.running_mean is int64: quantized numbers"),
+        ("bn1.running_var", torch.ones(16) - 2, "bn1.running_var has a variance below 0"),
+    ],
+    ids=["int8", "bool", "int64", "negative"],
+)
+def test_numbers_that_are_no_weights_are_refused_wherever_they_come_in(
+    name: str, value: Tensor, says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder(tmp_path / "data", *(f"{label}/{i}.png" for label in "ab" for i in range(6)))
+    state: dict[str, Tensor] = dict(create_model("resnet20", num_classes=3).state_dict())
+    state["bn1.num_batches_tracked"] = torch.tensor(3, dtype=torch.int16)
+    assert create_model("resnet20", weights=state).num_classes == 3, "a counter may be any whole number"
+    state[name] = value
+    paths = [tmp_path / "w.pth", tmp_path / "w.safetensors"]
+    torch.save(state, paths[0])
+    save_file(state, paths[1])
+    for path in paths:
+        code, _, err = imported(path, capfd)
+        assert (code, says in err) == (4, True), err
+        with pytest.raises(WeightsError, match=says):
+            prepare(
+                Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path)), frozenset({"model", "weights"})
+            )
+    for given in (*paths, state):
+        for classes in (None, 5):
+            with pytest.raises(WeightsError, match=says):
+                create_model("resnet20", weights=given, num_classes=classes)
 
 
 def test_five_names_at_most() -> None:

@@ -17,6 +17,7 @@ from samples import folder
 from torch import Tensor, nn
 
 from resnetkit import cli, modelfile, weights, zoo
+from resnetkit import published as published_rows
 from resnetkit.create import create_model, list_models
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
@@ -139,7 +140,8 @@ def test_numbers_that_are_no_weights_are_refused_wherever_they_come_in(
             prepare(
                 Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path)), frozenset({"model", "weights"})
             )
-    for given in (*paths, state):
+    sources: list[Path | dict[str, Tensor]] = [*paths, state]
+    for given in sources:
         for classes in (None, 5):
             with pytest.raises(WeightsError, match=says):
                 create_model("resnet20", weights=given, num_classes=classes)
@@ -451,9 +453,9 @@ def test_create_model_refuses() -> None:
         create_model("resnet51")
     with pytest.raises(WeightsError, match=r"no published weights of resnet20 that can be checked"):
         create_model("resnet20", pretrained=True)
-    with pytest.raises(UsageError, match="cannot be meant"):
+    with pytest.raises(UsageError, match=r"cannot be meant.*num_classes is a whole number from 0, in_chans one from 1"):
         create_model("resnet20", num_classes=-1)
-    with pytest.raises(UsageError, match="cannot be meant"):
+    with pytest.raises(UsageError, match=r"cannot be meant"):
         create_model("resnet20", in_chans=0)
     with pytest.raises(WeightsError, match="it is resnet20 or plain20, not resnet32"):
         create_model("resnet32", weights=create_model("resnet20").state_dict())
@@ -474,6 +476,52 @@ def test_create_model_refuses() -> None:
     with pytest.raises(WeightsError, match=r"fc\.weight missing"):
         create_model("resnet20", weights=headless)
     assert create_model("resnet20", weights=headless, num_classes=5).num_classes == 5
+
+
+def test_weights_come_from_one_source() -> None:
+    state = create_model("resnet18", num_classes=3).state_dict()
+    for settings in ({"pretrained": True}, {"name": "resnet18.a1_in1k"}, {"name": "resnet18.a1_in1k", "weights": "x"}):
+        with pytest.raises(UsageError, match="two sources"):
+            create_model(**{"name": "resnet18", "weights": state, **settings})  # type: ignore[call-overload]
+    assert create_model("resnet18", pretrained=False, weights=state).num_classes == 3
+
+
+def test_weights_of_another_kind() -> None:
+    model = create_model("resnet20")
+    with pytest.raises(UsageError, match=r"a ResNet, .*\(fix: give its state_dict\(\)"):
+        create_model("resnet20", weights=model)  # type: ignore[call-overload]
+    for other in (3, [torch.zeros(1)], b"w.pth", torch.zeros(2)):
+        with pytest.raises(UsageError, match=rf"weights cannot be .*{type(other).__name__}"):
+            create_model("resnet20", weights=other)  # type: ignore[call-overload]
+
+
+def test_enums_of_torchvision_name_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = peer("torchvision").models
+    asked: list[str] = []
+
+    def obtain(wanted: published_rows.Wanted) -> None:
+        asked.append(wanted.row.name)
+        raise WeightsError("enough", "nothing")
+
+    monkeypatch.setattr("resnetkit.pretrained.obtain", obtain)
+    for weights_of, name in (
+        (models.ResNet18_Weights.IMAGENET1K_V1, "resnet18"),
+        (models.ResNet18_Weights.DEFAULT, "resnet18"),
+        ("ResNet18_Weights.IMAGENET1K_V1", "resnet18"),
+        ("ResNet18_Weights.DEFAULT", "resnet18"),
+        (models.ResNeXt50_32X4D_Weights.IMAGENET1K_V2, "resnext50_32x4d"),
+        (models.MobileNet_V2_Weights.IMAGENET1K_V2, "mobilenetv2_100"),
+    ):
+        with pytest.raises(WeightsError, match="enough"):
+            create_model(name, weights=weights_of)
+    assert asked[:4] == ["torchvision/resnet18.imagenet1k_v1"] * 4
+    assert asked[4:] == ["torchvision/resnext50_32x4d.imagenet1k_v2", "torchvision/mobilenet_v2.imagenet1k_v2"]
+    with pytest.raises(WeightsError, match="are of resnet18, not of resnet50"):
+        create_model("resnet50", weights=models.ResNet18_Weights.IMAGENET1K_V1)
+    with pytest.raises(WeightsError, match=r"there are no weights ResNet18_Weights\.IMAGENET1K_V9"):
+        create_model("resnet18", weights="ResNet18_Weights.IMAGENET1K_V9")
+    with pytest.raises(WeightsError, match=r"there are no weights VGG11_Weights\.DEFAULT"):
+        create_model("resnet18", weights="VGG11_Weights.DEFAULT")
 
 
 def test_create_model_with_weights(tmp_path: Path) -> None:
@@ -510,6 +558,17 @@ def test_list_models() -> None:
     assert list_models("plain1*") == ["plain110", "plain18"]
     assert list_models("resnet18*") == ["resnet18", "resnet18_cifar", "resnet18d"]
     assert list_models("nothing") == []
+    for both in (["plain1*", "resnet18d"], ("plain1*", "plain18", "resnet18d")):
+        assert list_models(both) == ["plain110", "plain18", "resnet18d"]
+    assert list_models([]) == []
+    assert list_models(["resnet50.a1*", "resnet50.a2*"], pretrained=True) == [
+        "resnet50.a1_in1k",
+        "resnet50.a1h_in1k",
+        "resnet50.a2_in1k",
+    ]
+    for other in (3, None, [3], {"resnet18": 1}):
+        with pytest.raises(UsageError, match="a pattern is a word, or a list of words"):
+            list_models(other)  # type: ignore[arg-type]
 
 
 def test_list_models_with_published_weights() -> None:

@@ -157,17 +157,37 @@ def test_five_names_at_most() -> None:
 @pytest.mark.parametrize(
     ("given", "wanted", "says", "fix"),
     [
-        ("resnet18", "resnet50", "it is resnet18 or resnetblur18, not resnet50 or resnet50_v1", "use --model resnet18"),
-        ("resnet50", "resnet18", "it is resnet50 or resnet50_v1, not resnet18 or resnetblur18", "use --model resnet50"),
+        (
+            "resnet18",
+            "resnet50",
+            "it is resnet18 or resnetblur18, not resnet50 or resnet50_v1",
+            "use the network resnet18 (--model resnet18)",
+        ),
+        (
+            "resnet50",
+            "resnet18",
+            "it is resnet50 or resnet50_v1, not resnet18 or resnetblur18",
+            "use the network resnet50 (--model resnet50)",
+        ),
         (
             "resnet18_cifar",
             "resnet18",
             "it is resnet18_cifar, not resnet18 or resnetblur18",
-            "use --model resnet18_cifar",
+            "use the network resnet18_cifar (--model resnet18_cifar)",
         ),
-        ("plain34", "resnet34", "it is plain34, not resnet34", "use --model plain34"),
-        ("resnet152", "resnet20", "it is resnet152 or resnet152_v1, not resnet20 or plain20", "use --model resnet152"),
-        ("resnet20", "resnet32", "it is resnet20 or plain20, not resnet32 or plain32", "use --model resnet20"),
+        ("plain34", "resnet34", "it is plain34, not resnet34", "use the network plain34 (--model plain34)"),
+        (
+            "resnet152",
+            "resnet20",
+            "it is resnet152 or resnet152_v1, not resnet20 or plain20",
+            "use the network resnet152 (--model resnet152)",
+        ),
+        (
+            "resnet20",
+            "resnet32",
+            "it is resnet20 or plain20, not resnet32 or plain32",
+            "use the network resnet20 (--model resnet20)",
+        ),
     ],
 )
 def test_another_network_is_named(given: str, wanted: str, says: str, fix: str) -> None:
@@ -354,6 +374,92 @@ def test_import_counts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     code, _, err = imported(path, capfd, "--allow-partial")
     assert code == 2
     assert "--allow-partial would have no effect: all 116 tensors fit" in err
+
+
+def test_five_channels_are_for_create_model(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(6)))
+    path = tmp_path / "w.pth"
+    torch.save(create_model("resnet20", num_classes=3, in_chans=5).state_dict(), path)
+    code, _, err = imported(path, capfd)
+    assert code == 4
+    says = "is for 5 channels, and model files are for pictures of 1 or 3"
+    fix = f"create_model('resnet20', in_chans=5, weights={str(path)!r}) takes them"
+    assert says in err
+    assert fix in err
+    with pytest.raises(WeightsError, match=says):
+        prepare(Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path)), frozenset({"model", "weights"}))
+    assert create_model("resnet20", in_chans=5, weights=str(path)).in_chans == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "fix"),
+    [
+        ("--mean .5", "mean must be 3 numbers", "give 3 values for --mean"),
+        ("--std .5,.5", "std must be 3 numbers", "give 3 values for --std"),
+        ("--crop .2", "crop must be from 0.25 to 1", "give another --crop"),
+    ],
+)
+def test_values_that_do_not_fit_the_channels(
+    words: str, says: str, fix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(create_model("resnet20", num_classes=3).state_dict(), path)
+    code, _, err = imported(path, capfd, *words.split())
+    assert code == 2
+    assert says in err
+    assert f"fix: {fix}\n" in err
+
+
+def test_why_weights_do_not_fit_and_what_helps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each fix is tried."""
+    model, path = create_model("resnet20", num_classes=3), tmp_path / "w.pth"
+    whole: dict[str, Tensor] = dict(model.state_dict())
+    body = {name: value for name, value in whole.items() if not name.startswith("fc.")}
+
+    def said(state: dict[str, Tensor]) -> str:
+        torch.save(state, path)
+        code, _, err = imported(path, capfd)
+        assert code == 4
+        with pytest.raises(WeightsError) as caught:
+            create_model("resnet20", weights=path)
+        assert caught.value.fix in err
+        return err
+
+    for prefix in ("", "backbone."):
+        err = said({prefix + name: value for name, value in body.items()})
+        assert "it has no head; " in err
+        assert "fix: begin a head afresh: --allow-partial --classes A,B,... (in Python num_classes=N)" in err
+    assert imported(path, capfd, "--allow-partial", "--classes", "a,b")[0] == 0
+    assert "never trained" in imported(path, capfd, "--allow-partial", "--classes", "a,b")[2]
+    assert create_model("resnet20", weights=body, num_classes=2).num_classes == 2
+
+    err = said(dict(model.named_parameters()))
+    assert "it has no running means and variances, as dict(model.named_parameters()) has none; " in err
+    assert "fix: where it was made, save model.state_dict(), which has them too" in err
+
+    err = said(whole | {"extra.weight": torch.zeros(1)})
+    assert "it has all that the network has, and more; " in err
+    assert "fix: leave the rest out: --allow-partial, or in Python take it out of the state dict" in err
+    assert imported(path, capfd, "--allow-partial")[0] == 0
+
+
+def test_a_run_needs_no_head_to_begin_with(tmp_path: Path) -> None:
+    """It begins its own in any case."""
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(6)))
+    path = tmp_path / "w.pth"
+    state = {k: v for k, v in create_model("resnet20").state_dict().items() if not k.startswith("fc.")}
+    torch.save({f"backbone.{name}": value for name, value in state.items()}, path)
+    run, given = Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path)), frozenset({"model", "weights"})
+    job = prepare(run, given)
+    assert any("fc.weight, fc.bias begun afresh" in note for note in job.notes)
+    assert any("has no head" in note for note in job.notes)
+    assert torch.equal(job.model.get_parameter("layer1.0.conv1.weight"), state["layer1.0.conv1.weight"])
+    with pytest.raises(UsageError, match="--allow-partial would have no effect: all 114 tensors fit"):
+        prepare(replace(run, allow_partial=True), given | {"allow_partial"})
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=r"113 of 114 tensors fit, 1 missing"):
+        prepare(run, given)
 
 
 def test_import_in_part(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

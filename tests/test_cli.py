@@ -188,6 +188,10 @@ def test_describe() -> None:
         ("describe resnet51", "'resnet51' did you mean resnet5"),
         ("describe resnet18 --size 0", "--size '0'"),
         ("describe resnet18 --size 1x2x3", "--size '1x2x3'"),
+        ("describe resnet18 --size 10x", "--size '10x' whole number"),
+        ("describe resnet18 --size 10xa", "--size '10xa' whole number"),
+        ("describe RESNETRS50", "'RESNETRS50' did you mean resnetrs50"),
+        ("train d --model WRN_28_10", "'WRN_28_10' did you mean wrn_28_10"),
         ("describe resnet18 --mermaid --json", "--mermaid --json"),
     ],
 )

@@ -82,8 +82,9 @@ def create_model(
     """A network of the zoo: images (n, in_chans, h, w) to logits (n, num_classes), or to features where that is 0.
 
     ``weights`` is a file or a state dict, which must fit whole, or names published ones: ``timm/resnet50.a1_in1k``,
-    ``torchvision/resnet50``, ``IMAGENET1K_V2``. ``pretrained`` takes the best that are published, or those of a tag,
-    as in ``create_model("resnet50.a1_in1k", pretrained=True)``; ``allow_unpinned`` takes what is there today.
+    ``torchvision/resnet50``, ``IMAGENET1K_V2``, ``ResNet50_Weights.DEFAULT`` as a word or an enum. ``pretrained``
+    takes the best that are published, or those of a tag, as in ``create_model("resnet50.a1_in1k", pretrained=True)``;
+    ``allow_unpinned`` takes what is there today.
     Classes and channels that are not given are those of the weights, else of the zoo. Where given ones differ from the
     weights', the head is begun afresh and the first convolution adapted, as in timm, and the log says so. Features are
     the mean of the last map, or with ``global_pool`` "" the map itself. With ``features_only`` the maps of

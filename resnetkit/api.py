@@ -18,7 +18,8 @@ from resnetkit.pretrained import Got
 from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
-from resnetkit.weights import Match, check, fill
+from resnetkit.walk import shapes
+from resnetkit.weights import Match, check, fill, head_in
 
 __all__ = ["Imported", "Result", "import_weights", "load", "resuming", "train", "training"]
 
@@ -123,6 +124,8 @@ def import_weights(
     found = check(card.plan, state, source, partial=allow_partial)
     if allow_partial:
         found.refuse_idle()
+    if head_in(shapes(card.plan))[0] in found.missing:
+        said.append("the head is begun afresh and was never trained: train before you ask it")
     network = build(card.plan)
     if not found.whole:
         initialize(network, seed=0, zero_last=False)

@@ -59,8 +59,11 @@ def amend(
 
 
 def unfit(error: ValueError, channels: int) -> UsageError:
-    what = error.what if isinstance(error, UsageError) else str(error)
-    return UsageError(what, f"give {channels} values for --mean and --std, and each class once")
+    if not isinstance(error, UsageError):  # of the card
+        return UsageError(str(error), "give each class once")
+    name = error.what.removeprefix("preprocess: ").partition(" ")[0]
+    values = f"{channels} value{'s' * (channels > 1)} for" if name in IMAGENET else "another"
+    return UsageError(error.what, f"give {values} --{name}")
 
 
 def assume(
@@ -78,7 +81,7 @@ def assume(
     """The card of a network whose weights came alone, and a sentence for all that nobody said.
 
     ``what`` names the weights in errors. Raises WeightsError where they have no first convolution or head, unless they
-    may be ``partial``; UsageError for values that do not fit.
+    may be ``partial``, or for another number of channels than 1 or 3; UsageError for values that do not fit.
     """
     spec = find(model)
     plan = lay_out(spec)
@@ -101,6 +104,9 @@ def assume(
             )
     said: list[str] = []
     channels = found.get(first, spec.channels)
+    if channels not in (1, 3):
+        fix = f"create_model({model!r}, in_chans={channels}, weights={what!r}) takes them"
+        raise WeightsError(f"{plain(what)} is for {channels} channels, and model files are for pictures of 1 or 3", fix)
     count = found.get(head, spec.classes if classes is None else len(classes))
     names = named(count, classes, said)
     if size is None:

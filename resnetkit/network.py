@@ -63,13 +63,17 @@ class Network(nn.Module):
         """A new head, begun afresh, where the network is; 0 leaves the features.
 
         They are pooled with ``global_pool`` "avg", the last map itself with ""; None leaves that as it is.
+        Raises UsageError for a number or a pool that cannot be meant.
         """
         pools = self.pools if global_pool is None else global_pool == "avg"
         if global_pool not in (None, "avg", ""):
             raise UsageError(f"global_pool cannot be {global_pool!r}", "use 'avg', or '' for the last map itself")
         if num_classes and not pools:
             raise UsageError(f"a head of {num_classes} classes needs a pool", "give global_pool='avg'")
-        self.plan = with_io(self.plan, classes=num_classes)
+        try:
+            self.plan = with_io(self.plan, classes=num_classes)
+        except ValueError as error:
+            raise UsageError(f"num_classes cannot be {num_classes!r}: {error}", "use a whole number from 0") from error
         self.pools = pools
         like = self.get_parameter(f"{first_name(self.plan)}.weight")
         setattr(self, HEAD[self.plan.family], self.begin_head().to(like.device, like.dtype).train(self.training))

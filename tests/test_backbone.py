@@ -117,6 +117,10 @@ def test_a_backbone_has_the_weights_of_the_network_with_or_without_a_head() -> N
         ({"features_only": True, "out_indices": ()}, "has 5 maps"),
         ({"features_only": True, "out_indices": 0}, "has 5 maps"),
         ({"features_only": True, "out_indices": 6}, "has 5 maps"),
+        ({"features_only": True, "out_indices": 10**6}, "has 5 maps, and these cannot be taken: the last 1000000"),
+        ({"features_only": True, "out_indices": tuple(range(-99, 0))}, r"-95 and 94 more"),
+        ({"features_only": True, "out_indices": True}, "by whole numbers, not True"),
+        ({"features_only": True, "out_indices": (True, 2)}, "whole numbers"),
         ({"global_pool": ""}, "without classes"),
         ({"global_pool": "max", "num_classes": 0}, "global_pool cannot be 'max'"),
         ({"output_stride": 4}, "output_stride cannot be 4"),
@@ -190,6 +194,9 @@ def test_the_head_goes_and_comes_back() -> None:
     assert model(x).shape == (1, 16, 4, 4)
     with pytest.raises(UsageError, match="a head of 2 classes needs a pool"):
         model.reset_classifier(2)
+    for wrong in (-1, 2.5, "a", 10**9):
+        with pytest.raises(UsageError, match=r"num_classes cannot be .*\(fix: use a whole number from 0"):
+            model.reset_classifier(wrong, "avg")  # type: ignore[arg-type]
     model.reset_classifier(2, "avg")
     assert model(x).shape == (1, 2)
     assert model.get_classifier(name_only=True) == "fc"

@@ -19,7 +19,8 @@ from resnetkit.rates import Rates
 from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
-from resnetkit.weights import Match, check, fill
+from resnetkit.walk import shapes
+from resnetkit.weights import Match, check, fill, head_in
 
 __all__ = ["Imported", "Rates", "Result", "find_lr", "import_weights", "load", "resuming", "train", "training"]
 
@@ -134,6 +135,8 @@ def import_weights(
     found = check(card.plan, state, source, partial=allow_partial)
     if allow_partial:
         found.refuse_idle()
+    if head_in(shapes(card.plan))[0] in found.missing:
+        said.append("the head is begun afresh and was never trained: train before you ask it")
     network = build(card.plan)
     if not found.whole:
         initialize(network, seed=0, zero_last=False)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from resnetkit import files
+from resnetkit.documents import decoded
 from resnetkit.errors import DataError, UsageError, nearest, plain
 from resnetkit.run import show
 
@@ -41,7 +42,10 @@ def numbers(flag: str, text: str | None, low: float, high: float) -> tuple[float
 def class_names(text: str) -> tuple[str, ...]:
     """``a,b,c``, or the lines of a file."""
     if os.path.exists(text):
-        names = lines_of(text, "--classes")
+        found = decoded(bytes_of(text, "--classes"))
+        if found is None:
+            raise DataError(f"--classes {plain(text)} is not text in UTF-8, UTF-16 or GBK", "save it as UTF-8")
+        names = lines(found)
     elif "," in text:
         names = [name.strip() for name in text.split(",")]
     else:
@@ -54,13 +58,21 @@ def class_names(text: str) -> tuple[str, ...]:
 
 
 def lines_of(name: str, flag: str) -> list[str]:
-    """The lines of a text file that are not empty."""
-    try:
-        if not os.path.isfile(name):
-            raise DataError(f"{flag} {plain(name)} is not a file", "name a text file with one entry a line")
-        text = Path(name).read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise DataError(f"{flag} {plain(name)} cannot be read: {error.strerror}", files.hint(error)) from None
+    """The lines of a text file that are not empty: paths, which need not be text in any encoding."""
+    text = bytes_of(name, flag).decode("utf-8-sig", "surrogateescape")
     if "\0" in text:
         raise DataError(f"{flag} {plain(name)} is not text", "name a text file with one entry a line")
+    return lines(text)
+
+
+def bytes_of(name: str, flag: str) -> bytes:
+    try:
+        if os.path.isfile(name):
+            return Path(name).read_bytes()
+    except OSError as error:
+        raise DataError(f"{flag} {plain(name)} cannot be read: {error.strerror}", files.hint(error)) from None
+    raise DataError(f"{flag} {plain(name)} is not a file", "name a text file with one entry a line")
+
+
+def lines(text: str) -> list[str]:
     return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]

@@ -7,11 +7,11 @@ from dataclasses import replace
 from torch import Tensor
 
 from resnetkit.data.preprocess import Preprocess
-from resnetkit.errors import UsageError
+from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
-from resnetkit.specfile import find, title
+from resnetkit.specfile import find, says, title
 from resnetkit.units import each
 from resnetkit.walk import HEAD, first_name, shapes
 from resnetkit.weights import check
@@ -59,8 +59,11 @@ def amend(
 
 
 def unfit(error: ValueError, channels: int) -> UsageError:
-    what = error.what if isinstance(error, UsageError) else str(error)
-    return UsageError(what, f"give {channels} values for --mean and --std, and each class once")
+    if not isinstance(error, UsageError):  # of the card
+        return UsageError(str(error), "give each class once")
+    name = error.what.removeprefix("preprocess: ").partition(" ")[0]
+    values = f"{channels} value{'s' * (channels > 1)} for" if name in IMAGENET else "another"
+    return UsageError(error.what, f"give {values} --{name}")
 
 
 def assume(
@@ -78,7 +81,7 @@ def assume(
     """The card of a network whose weights came alone, and a sentence for all that nobody said.
 
     ``what`` names the weights in errors. Raises WeightsError where they have no first convolution or head, unless they
-    may be ``partial``; UsageError for values that do not fit.
+    may be ``partial``, or for another number of channels than 1 or 3; UsageError for values that do not fit.
     """
     spec = find(model)
     plan = lay_out(spec)
@@ -93,8 +96,17 @@ def assume(
         with suppress(ValueError):
             plan = with_io(plan, channels=found.get(first), classes=found.get(head))
         check(plan, state, what)  # which says what else does not fit
+    for field, name in (("channels", first), ("classes", head)):
+        if name in found and says(model, field) not in (None, found[name]):
+            raise WeightsError(
+                f"{plain(what)} is for {found[name]} {field}, and {title(model)} says {says(model, field)}",
+                f"leave {field} out of the network",
+            )
     said: list[str] = []
     channels = found.get(first, spec.channels)
+    if channels not in (1, 3):
+        fix = f"create_model({model!r}, in_chans={channels}, weights={what!r}) takes them"
+        raise WeightsError(f"{plain(what)} is for {channels} channels, and model files are for pictures of 1 or 3", fix)
     count = found.get(head, spec.classes if classes is None else len(classes))
     names = named(count, classes, said)
     if size is None:

@@ -165,7 +165,8 @@ class Classifier:
         try:
             source = open_source(str(data), max_pixels=max_pixels, classes=self.classes, columns=told)
         except DataError as error:
-            if "does not have" not in error.what or not all(name.isdecimal() for name in self.classes):
+            numbered = not self.card.run and all(name.isdecimal() for name in self.classes)  # imported without names
+            if "does not have" not in error.what or not numbered:
                 raise
             raise DataError(error.what, "name the classes of the model when it is imported: --classes") from error
         if columns is not None and source.kind != "list" and not columns.asked() <= set(source.columns):

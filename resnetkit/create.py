@@ -1,18 +1,20 @@
 """Networks by name, with published weights, those of a file, or none: as timm's users make them."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnetkit import modelfile, published, zoo
 from resnetkit import pretrained as pretrained_files
 from resnetkit.backbone import Backbone, with_output_stride
 from resnetkit.dialects import to_ours
 from resnetkit.dropping import drop
-from resnetkit.errors import ResourceError, UsageError, WeightsError, plain
+from resnetkit.errors import ResourceError, UsageError, WeightsError, plain, some
 from resnetkit.foreign import read_foreign
 from resnetkit.init import initialize
 from resnetkit.layout import lay_out
@@ -21,10 +23,11 @@ from resnetkit.network import Network
 from resnetkit.plan import with_io
 from resnetkit.pretrained import Got
 from resnetkit.published import LIST, Row
-from resnetkit.safetensor import check_finite, is_finite
-from resnetkit.specfile import find
+from resnetkit.safetensor import check_numbers
+from resnetkit.specfile import find, says
 from resnetkit.weights import adapt_first, fill, first_in, head_in, refuse_others, transfer
 
+IO = "num_classes is a whole number from 0, in_chans one from 1"
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +37,7 @@ def create_model(
     pretrained: bool = False,
     num_classes: int | None = None,
     in_chans: int | None = None,
-    weights: str | Path | Mapping[str, Tensor] | None = None,
+    weights: str | Path | Enum | Mapping[str, Tensor] | None = None,
     zero_init_last: bool = False,
     allow_unpinned: bool = False,
     global_pool: str = "avg",
@@ -50,7 +53,7 @@ def create_model(
     pretrained: bool = False,
     num_classes: int | None = None,
     in_chans: int | None = None,
-    weights: str | Path | Mapping[str, Tensor] | None = None,
+    weights: str | Path | Enum | Mapping[str, Tensor] | None = None,
     zero_init_last: bool = False,
     allow_unpinned: bool = False,
     global_pool: str = "avg",
@@ -66,7 +69,7 @@ def create_model(
     pretrained: bool = False,
     num_classes: int | None = None,
     in_chans: int | None = None,
-    weights: str | Path | Mapping[str, Tensor] | None = None,
+    weights: str | Path | Enum | Mapping[str, Tensor] | None = None,
     zero_init_last: bool = False,
     allow_unpinned: bool = False,
     global_pool: str = "avg",
@@ -79,8 +82,9 @@ def create_model(
     """A network of the zoo: images (n, in_chans, h, w) to logits (n, num_classes), or to features where that is 0.
 
     ``weights`` is a file or a state dict, which must fit whole, or names published ones: ``timm/resnet50.a1_in1k``,
-    ``torchvision/resnet50``, ``IMAGENET1K_V2``. ``pretrained`` takes the best that are published, or those of a tag,
-    as in ``create_model("resnet50.a1_in1k", pretrained=True)``; ``allow_unpinned`` takes what is there today.
+    ``torchvision/resnet50``, ``IMAGENET1K_V2``, ``ResNet50_Weights.DEFAULT`` as a word or an enum. ``pretrained``
+    takes the best that are published, or those of a tag, as in ``create_model("resnet50.a1_in1k", pretrained=True)``;
+    ``allow_unpinned`` takes what is there today.
     Classes and channels that are not given are those of the weights, else of the zoo. Where given ones differ from the
     weights', the head is begun afresh and the first convolution adapted, as in timm, and the log says so. Features are
     the mean of the last map, or with ``global_pool`` "" the map itself. With ``features_only`` the maps of
@@ -95,8 +99,13 @@ def create_model(
         raise UsageError("features_only leaves no head for num_classes, global_pool and drop_rate", "leave them out")
     if global_pool != "avg" and num_classes != 0:
         raise UsageError("global_pool is for networks without classes", "give num_classes=0, or leave it out")
-    if f"timm/{name}" in {row.name for row in published.of()}:  # timm's words for a network and its weights
-        weights = f"timm/{name}" if pretrained and weights is None else weights
+    tagged = f"timm/{name}" in {row.name for row in published.of()}  # timm's words for a network and its weights
+    if weights is not None and (pretrained or tagged):
+        which = "pretrained=True" if pretrained else f"the tag in {name!r}"
+        raise UsageError(f"weights have two sources: weights=..., and {which}", "leave one of them out")
+    weights = weights_meant(weights)
+    if tagged:
+        weights = f"timm/{name}" if pretrained else None
         name = name.partition(".")[0]
     plan = lay_out(with_output_stride(find(name), output_stride))
     got = published_file(name, weights, pretrained, allow_unpinned)
@@ -110,13 +119,15 @@ def create_model(
     what = str(weights) if isinstance(weights, str | Path) else "the state dict"
     refuse_others(state, what)
     for key, value in state.items() if isinstance(weights, Mapping) else ():  # reading a file looks at its numbers
-        check_finite(key, is_finite(value), what)
+        check_numbers(key, value, what)
     state = to_ours(state, changed, what=what)
     for text in changed:
         log.info("%s: %s", plain(what), text)
     if features_only:  # whose weights may come with a head or without
         state, num_classes = {key: value for key, value in state.items() if key not in head_in(state)}, 0
     classes, channels = io_of(state)
+    in_chans = says(name, "channels") if in_chans is None else in_chans
+    num_classes = says(name, "classes") if num_classes is None else num_classes
     try:
         plan = with_io(
             plan,
@@ -124,7 +135,7 @@ def create_model(
             classes=classes if num_classes is None else num_classes,
         )
     except ValueError as error:
-        raise UsageError(f"num_classes or in_chans cannot be meant: {error}", "use whole numbers above 0") from error
+        raise UsageError(f"num_classes or in_chans cannot be meant: {error}", IO) from error
     model = build(plan)
     initialize(model, seed=None, zero_last=zero_init_last)
     if isinstance(weights, str | Path) and model.in_chans == channels:
@@ -143,6 +154,22 @@ def create_model(
         model.reset_classifier(0, global_pool)
     drop(model, drop_rate, drop_path_rate)
     return Backbone(model, out_indices) if features_only else model
+
+
+def weights_meant(weights: object) -> str | Path | Mapping[str, Tensor] | None:
+    """What was given as ``weights``, an enum of torchvision as its name; UsageError for what cannot be meant."""
+    if isinstance(weights, Enum):
+        return str(weights)
+    if isinstance(weights, nn.Module):
+        fix = "give its state_dict(): weights=model.state_dict()"
+        raise UsageError(f"weights are tensors by name, and this is a {type(weights).__name__}, a network", fix)
+    if weights is None or isinstance(weights, str | Mapping):
+        return weights
+    path = os.fspath(weights) if isinstance(weights, os.PathLike) else None
+    if not isinstance(path, str):
+        fix = "give a file, a state dict or the name of published weights"
+        raise UsageError(f"weights cannot be {some([repr(weights)])} ({type(weights).__name__})", fix)
+    return Path(path)
 
 
 def seen_by(path: str | Path) -> dict[str, Any]:
@@ -210,16 +237,19 @@ def io_of(state: Mapping[str, Tensor]) -> tuple[int | None, int | None]:
     return classes or None, channels or None
 
 
-def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
+def list_models(pattern: str | Sequence[str] = "*", pretrained: bool = False) -> list[str]:
     """The networks that ``create_model`` knows, by name; ``pattern`` has wildcards, or is a part of the name.
 
-    With ``pretrained`` those that have published weights, as timm names them: ``resnet50.a1_in1k``, and the network
-    alone where only torchvision has some.
+    Of several patterns in a list one is enough. With ``pretrained`` those that have published weights, as timm names
+    them: ``resnet50.a1_in1k``, and the network alone where only torchvision has some. UsageError for other patterns.
     """
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    if not isinstance(patterns, list | tuple) or not all(isinstance(word, str) for word in patterns):
+        raise UsageError(f"a pattern is a word, or a list of words, not {plain(repr(pattern))}", "give 'resnet*'")
     if not pretrained:
-        return sorted(zoo.names(pattern))
+        return sorted({name for word in patterns for name in zoo.names(word)})
     rows = published.of()
     tagged = [row.name.removeprefix("timm/") for row in rows if row.name.startswith("timm/")]
     networks = {name.partition(".")[0] for name in tagged}
     alone = {row.network for row in rows if row.network not in networks and published.candidates(row.network)}
-    return sorted(zoo.names(pattern, [*tagged, *alone]))
+    return sorted({name for word in patterns for name in zoo.names(word, [*tagged, *alone])})

@@ -1,7 +1,9 @@
-"""JSON files that people write or change: read whole and once, or refused in one line that names the file."""
+"""Texts and JSON files that people write or change: read whole and once, or refused in one line that names them."""
 
+import codecs
 import json
 import stat
+from contextlib import suppress
 from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
@@ -26,6 +28,19 @@ def read_text(path: Path, kind: str, fix: str) -> str:
         raise UsageError(f"{where} is not text", fix) from None
     except OSError as error:
         raise UsageError(f"{where} cannot be read: {error.strerror}", fix) from None
+
+
+def decoded(data: bytes) -> str | None:
+    """UTF-8 with or without its mark, UTF-16 with it as Excel writes it, or else GB 18030, which holds GBK.
+
+    None for what is no text.
+    """
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
+        with suppress(UnicodeDecodeError):
+            if "\0" not in (text := data.decode(encoding)):
+                return text
+    return None
 
 
 def parse(text: str, where: str, fix: str) -> Any:

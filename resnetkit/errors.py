@@ -50,8 +50,9 @@ class DivergedError(KitError, ArithmeticError):
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3, likeness: float = 0.6) -> str:
-    """``; did you mean a, b or c?`` -- or nothing, where nothing is near."""
-    near = difflib.get_close_matches(name, list(known), n=most, cutoff=likeness)
+    """``; did you mean a, b or c?`` -- or nothing, where nothing is near, whether letters are large or small."""
+    spelt = {word.lower(): word for word in known}
+    near = [spelt[word] for word in difflib.get_close_matches(name.lower(), list(spelt), n=most, cutoff=likeness)]
     if not near:
         return ""
     *firsts, last = near

@@ -24,8 +24,7 @@ from resnetkit.safetensor import (
     MAX_NAME,
     MAX_NDIM,
     MAX_TENSORS,
-    check_finite,
-    is_finite,
+    check_numbers,
     is_pytorch,
     open_regular,
     read_header,
@@ -156,7 +155,7 @@ def check_tensors(state: dict[str, Tensor], size: int, what: str) -> None:
         if meant > held or total > size:
             raise WeightsError(f"{which} means {meant} bytes, and the file has {min(held, size)} for it", SAVE)
     for name, tensor in state.items():
-        check_finite(name, is_finite(tensor), what)
+        check_numbers(name, tensor, what)
 
 
 def to_float32(state: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:

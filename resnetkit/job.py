@@ -36,7 +36,7 @@ from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, network, refuse_weights, resolve
 from resnetkit.run import UNTUNED, Run
 from resnetkit.tasks import TASKS
-from resnetkit.walk import strides_of_a_point
+from resnetkit.walk import shapes, strides_of_a_point
 
 Watch = Callable[[int, int], None]
 
@@ -341,8 +341,13 @@ def read_weights(run: Run, start: Path | None, fetching: download.Watch | None =
         return Weights(*modelfile.load(path), [])
     notes: list[str] = []
     state = foreign.read_foreign(path, notes)
-    card, said = assume(state, run.model, what=run.weights, partial=run.allow_partial)
-    found = weights.check(card.plan, state, run.weights, partial=run.allow_partial)
+    headless = weights.head_in(state)[0] not in state
+    card, said = assume(state, run.model, what=run.weights, partial=run.allow_partial or headless)
+    wanted = shapes(card.plan)
+    if headless:  # the run has classes of its own, for which a head begins in any case
+        notes.append(f"{plain(path)} has no head: that of the run begins afresh")
+        wanted = {name: shape for name, shape in wanted.items() if name not in weights.head_in(wanted)}
+    found = weights.check(wanted, state, run.weights, partial=run.allow_partial)
     if run.allow_partial:
         found.refuse_idle()
     notes += [f"assumed of {plain(path)}: {text.partition(';')[0]}" for text in said if not text.startswith("classes")]

@@ -77,13 +77,17 @@ class Network(nn.Module):
         """A new head, begun afresh, where the network is; 0 leaves the features.
 
         They are pooled with ``global_pool`` "avg", the last map itself with ""; None leaves that as it is.
+        Raises UsageError for a number or a pool that cannot be meant.
         """
         pools = self.pools if global_pool is None else global_pool == "avg"
         if global_pool not in (None, "avg", ""):
             raise UsageError(f"global_pool cannot be {global_pool!r}", "use 'avg', or '' for the last map itself")
         if num_classes and not pools:
             raise UsageError(f"a head of {num_classes} classes needs a pool", "give global_pool='avg'")
-        self.plan = with_io(self.plan, classes=num_classes)
+        try:
+            self.plan = with_io(self.plan, classes=num_classes)
+        except ValueError as error:
+            raise UsageError(f"num_classes cannot be {num_classes!r}: {error}", "use a whole number from 0") from error
         self.pools = pools
         like = self.get_parameter(f"{first_name(self.plan)}.weight")
         setattr(self, HEAD[self.plan.family], self.begin_head().to(like.device, like.dtype).train(self.training))
@@ -127,8 +131,10 @@ class Network(nn.Module):
 
         The first stage stays. Where a later one goes the head goes too, and the answer is the last map that is left.
         """
-        taken = take(len(self.plan.stages) + 1, indices)
-        kept = max(1, *taken)
+        levels = self.feature_info
+        taken = take(len(levels), indices)
+        stages = [stage_name(self.plan.family, s) for s in range(len(self.plan.stages))]
+        kept = max([1] + [stages.index(levels[i]["module"]) + 1 for i in taken if levels[i]["module"] in stages])
         gone = range(kept, len(self.plan.stages))
         for s in gone:
             parent, _, leaf = stage_name(self.plan.family, s).rpartition(".")

@@ -10,7 +10,7 @@ from torch import Tensor
 from resnetkit import files, published
 from resnetkit.caching import cache_folder, locked, mirror
 from resnetkit.data.preprocess import Preprocess
-from resnetkit.download import Unfetched, Watch, answering, digest, download, put_away
+from resnetkit.download import Unfetched, Watch, answering, digest, download, is_offline, put_away
 from resnetkit.errors import ResourceError, WeightsError, plain
 from resnetkit.foreign import read_foreign
 from resnetkit.layout import lay_out
@@ -133,7 +133,7 @@ def another(wanted: Wanted, where: str, found: str, away: Path) -> WeightsError:
     return WeightsError(
         f"{wanted.row.name} is another file: {plain(where)} has the SHA-256 {found}, and {wanted.sha256}{first} is "
         f"expected; it was moved to {plain(away)}",
-        "run it again, and it is fetched anew; --weights none does without",
+        "the next run that needs it fetches it anew",
     )
 
 
@@ -143,9 +143,10 @@ def not_at_hand(wanted: Wanted, why: str) -> ResourceError:
     size = f"{file.bytes:,} bytes, " if file.bytes else f"{file.mib} MiB, " if file.mib else ""
     digits = f"SHA-256 {wanted.sha256}{'' if len(wanted.sha256) == 64 else '...'}, " if wanted.sha256 else ""
     instead = "RESNETKIT_MIRROR" if file.url else "HF_ENDPOINT"
-    fix = f"put this file there as {plain(place(wanted))}, or name a mirror: {instead}=https://HOST"
+    ask = "take RESNETKIT_OFFLINE out of the environment" if is_offline() else f"name a mirror: {instead}=https://HOST"
+    fix = f"put this file there as {plain(place(wanted))}, or {ask}"
     if wanted.moving:
-        fix = f"name a mirror: {instead}=https://HOST, or fetch the file yourself and name it: --weights FILE"
+        fix = f"{ask}, or fetch the file yourself and give its path in place of the name"
     line = f"  {file.name}, {size}{digits}from {address(wanted)}"
     return ResourceError(f"{row.name} is not at hand: {plain(why)}", f"{fix}\n{line}")
 

@@ -20,6 +20,7 @@ from resnetkit.zoo import ZOO
 SOURCES = ("timm/", "torchvision/")
 PIN = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 VERSION = re.compile(r"DEFAULT|[A-Z0-9]+(_[A-Z0-9]+)*_V[0-9]+")  # as torchvision names the weights of a network
+ENUM = re.compile(r"(\w+)_Weights\.(\w+)")  # and as its enums name them, with their network
 LIST = "resnet weights lists them"
 
 
@@ -188,10 +189,16 @@ def pinned(row: Row, revision: str, sha256: str) -> Wanted:
 
 
 def named(network: str, word: str) -> str | None:
-    """The row that torchvision's word for weights means, such as IMAGENET1K_V2 or DEFAULT.
+    """The row that torchvision's word for weights means: IMAGENET1K_V2, DEFAULT or ResNet50_Weights.DEFAULT.
 
     None for what is no such word; WeightsError for one that the network has not, with those it has.
     """
+    if enum := ENUM.fullmatch(word):
+        theirs = [row for row in of() if row.name.startswith(f"torchvision/{enum[1].lower()}.")]
+        tag = enum[2].lower()
+        if theirs and (tag == "default" or any(row.name.endswith(f".{tag}") for row in theirs)):
+            return named(theirs[0].network, enum[2])
+        raise WeightsError(f"there are no weights {word} of networks that are known here", LIST)
     theirs = [row for row in of([network]) if row.name.startswith("torchvision/")]
     if word == "DEFAULT" and theirs:
         return max(theirs, key=lambda row: row.top1 or 0).name

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, TypedDict
 
-from resnetkit.errors import UsageError
+from resnetkit.errors import UsageError, some
 from resnetkit.plan import Plan
 from resnetkit.spec import Sides
 from resnetkit.units import each, product
@@ -24,7 +24,7 @@ class Level(TypedDict):
 
 
 def pyramid(plan: Plan) -> list[Level]:
-    """The map of the stem before its pool, then that of each stage."""
+    """The map of the stem before its pool, then that of each stage; of light networks the last one of each size."""
     strides = [layer.stride for layer in plan.stem]
     # Pre-activation networks have no norm in the stem: there the bare convolution answers.
     bare = plan.stem[-1].act == "none" or plan.family == "shufflenetv2"
@@ -34,7 +34,9 @@ def pyramid(plan: Plan) -> list[Level]:
     for s, stage in enumerate(plan.stages):
         strides += [block.stride for block in stage]
         module = stage_name(plan.family, s)
-        levels.append(Level(num_chs=stage[-1].c_out, reduction=coarsest(strides), module=module, index=s + 1))
+        if plan.family == "mobilenetv2" and levels[-1]["reduction"] == coarsest(strides):
+            levels.pop()
+        levels.append(Level(num_chs=stage[-1].c_out, reduction=coarsest(strides), module=module, index=len(levels)))
     return levels
 
 
@@ -50,14 +52,15 @@ def take(count: int, indices: Sequence[int] | int | None) -> list[int]:
     """
     if indices is None:
         return list(range(count))
-    if isinstance(indices, int):
-        indices = range(-indices, 0)
-    if not all(type(i) is int for i in indices):
+    asked = ""
+    if type(indices) is int:
+        asked, indices = f"the last {indices}", range(-min(indices, count + 1), 0)
+    if isinstance(indices, int) or not all(type(i) is int for i in indices):  # a bool is an int to isinstance alone
         raise UsageError(f"maps are taken by whole numbers, not {indices!r}", f"use numbers from 0 to {count - 1}")
     taken = [count + i if i < 0 else i for i in indices]
     if not taken or len(set(taken)) < len(taken) or not all(0 <= i < count for i in taken):
         raise UsageError(
-            f"the network has {count} maps, and these cannot be taken: {list(indices)}",
+            f"the network has {count} maps, and these cannot be taken: {asked or some(indices) or 'none'}",
             f"name each once, from 0 to {count - 1}, or from -{count} to -1",
         )
     return taken

@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from resnetkit.modelfile import Card
 from resnetkit.plan import Plan, with_io
 from resnetkit.run import COLUMNS, GIVEN, Run
 from resnetkit.spec import Sides
-from resnetkit.specfile import find, title
+from resnetkit.specfile import find, says, title
 from resnetkit.tasks import TASKS, TaskName
 from resnetkit.units import each
 from resnetkit.walk import shapes
@@ -202,11 +202,20 @@ def network(run: Run, given: frozenset[str], facts: Facts, card: Card | None, re
         reasons["model"] = "the network of the weights"
         return card.model
     find(run.model)  # refuses unknown names
+    refuse_other_classes(run, facts)
     small = f"{run.model}_cifar"
     if "model" not in given and facts.uniform and small in ZOO:
         reasons["model"] = f"{run.model} with a 3x3 stem: the pictures are small"
         return small
     return run.model
+
+
+def refuse_other_classes(run: Run, facts: Facts) -> None:
+    """UsageError where a network of somebody's own says how many classes it has, and the data has others."""
+    classes = says(run.model, "classes")
+    if classes not in (None, len(facts.classes)):
+        what = f"{title(run.model)} says classes {classes}, and the data has {len(facts.classes)}"
+        raise UsageError(what, "leave classes out of the network: the data says how many there are")
 
 
 def refuse_other(run: Run, given: frozenset[str], model: str) -> None:
@@ -252,7 +261,10 @@ def geometry(
     else:
         size, reasons["size"] = two_sides(find(model).size), f"the size {title(model)} is made for"
     known = card.preprocess if card else None
-    channels = known.channels if known else facts.channels
+    colours = 1 if facts.grey else facts.channels
+    channels = says(run.model, "channels") or (max(known.channels, colours) if known else facts.channels)
+    if known and known.channels != channels:  # the first convolution is adapted, and says so
+        known = replace(known, channels=channels, mean=spread(known.mean, channels), std=spread(known.std, channels))
     return Preprocess(
         size=size,
         resize=run.resize if known is None or "resize" in given else known.resize,
@@ -262,6 +274,11 @@ def geometry(
         std=known.std if known else (1.0,) * channels,
         channels=channels,
     )
+
+
+def spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """The same for another number of channels: their mean, in each."""
+    return (sum(values) / len(values),) * channels
 
 
 def two_sides(size: Sides) -> tuple[int, int]:

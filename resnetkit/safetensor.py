@@ -29,6 +29,8 @@ MAX_HEADER = 16 * 2**20  # bytes; that of ResNet-1202 has one
 MAX_TENSORS = 10_000
 MAX_NDIM = 8
 MAX_NAME = 512
+LEARNED = (".weight", ".bias", ".running_mean", ".running_var")  # tensors of floating point, in every library
+VARIANCE = ".running_var"
 # Bytes of one element, for every dtype that a file may hold.
 ITEMSIZE = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
@@ -66,7 +68,7 @@ def serialize(state: Mapping[str, Any], metadata: dict[str, str]) -> bytes:
 
     copies = {name: torch.as_tensor(value).detach().cpu() for name, value in state.items()}
     for name, tensor in copies.items():
-        check_finite(name, is_finite(tensor), "the model")
+        check_numbers(name, tensor, "the model")
     # Copies, because safetensors refuses tensors that share memory, as tied weights do.
     return tensors.save({name: t.clone(memory_format=torch.contiguous_format) for name, t in copies.items()}, metadata)
 
@@ -82,7 +84,7 @@ def steady(data: bytes) -> bytes:
 
 
 def tensors_of(data: bytes, path: Path) -> "dict[str, Tensor]":
-    """The tensors of a safetensors file whose header has been checked; WeightsError where one is not finite."""
+    """The tensors of a safetensors file whose header has been checked; WeightsError as ``check_numbers`` says."""
     from safetensors import SafetensorError
     from safetensors import torch as tensors
 
@@ -91,8 +93,21 @@ def tensors_of(data: bytes, path: Path) -> "dict[str, Tensor]":
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise WeightsError(f"{plain(path)} is damaged: {plain(error)}", "use another copy of it") from error
     for name, tensor in state.items():
-        check_finite(name, is_finite(tensor), plain(path))
+        check_numbers(name, tensor, plain(path))
     return state
+
+
+def check_numbers(name: str, tensor: "Tensor", what: str) -> None:
+    """WeightsError for numbers that no network has learned: not finite, quantized, or a variance below 0."""
+    check_finite(name, is_finite(tensor), what)
+    if name.endswith(LEARNED) and not tensor.is_floating_point():
+        kind = "complex" if tensor.is_complex() else "quantized"
+        raise WeightsError(
+            f"{what}: {plain(name)} is {str(tensor.dtype)[6:]}: {kind} numbers are no weights",
+            "save them as floating point, as they were trained",
+        )
+    if name.endswith(VARIANCE) and bool((tensor < 0).any()):
+        raise WeightsError(f"{what}: {plain(name)} has a variance below 0", "use another copy of it")
 
 
 def is_finite(tensor: "Tensor") -> bool:

@@ -3,7 +3,7 @@
 import json
 import re
 from ast import literal_eval
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,20 @@ def find(model: str) -> Spec | Mobile:
     if not is_own(model):
         return zoo.find(model)
     about, what = read(model)
-    return spec_of(about, what)
+    spec = spec_of(about, what)
+    refuse_namesake(str(about.get(NAME, named_after(model))), spec, what)
+    return spec
+
+
+def refuse_namesake(name: str, spec: Spec | Mobile, what: str) -> None:
+    """UsageError for a name of the zoo on another network; classes, channels and size may be others."""
+    known = zoo.ZOO.get(name)
+    if known is not None and body(known) != body(spec):
+        raise UsageError(f"{what} calls {name} what is another network", f'give it another "{NAME}"')
+
+
+def body(spec: Spec | Mobile) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spec).items() if name not in ("channels", "classes", "size")}
 
 
 def is_own(model: str) -> bool:
@@ -43,6 +56,11 @@ def title(model: str) -> str:
     return str(read(model)[0].get(NAME, named_after(model)))
 
 
+def says(model: str, field: str) -> Any:
+    """What JSON itself says of a field; None where it leaves that open, and of a network that is named."""
+    return read(model)[0].get(field) if is_own(model) else None
+
+
 def named_after(model: str) -> str:
     """The name of the file, where it can be one of a network."""
     stem = Path(model).stem if model.endswith(SUFFIX) else ""
@@ -53,8 +71,8 @@ def settled(model: str) -> str:
     """The same network without the file that says it, which may change or go: JSON in one line."""
     if not model.endswith(SUFFIX):
         return model
-    about, what = read(model)
-    spec_of(about, what)
+    about, _ = read(model)
+    find(model)
     return json.dumps({NAME: title(model), **about})
 
 
@@ -91,7 +109,13 @@ def base_of(about: dict[str, Any], what: str) -> Spec | Mobile:
         return Mobile() if "family" in about else Spec()
     if not isinstance(about[LIKE], str):
         raise UsageError(f"{what}: {LIKE} is {shown(about[LIKE])}", "give it the name of a network")
-    return zoo.find(about[LIKE])
+    if about[LIKE].endswith(SUFFIX):
+        said = f"{what}: {LIKE} takes a name, not a file: {shown(about[LIKE])}"
+        raise UsageError(said, "write the entries of that file here, and the name that it is like")
+    try:
+        return zoo.find(about[LIKE])
+    except UsageError as error:
+        raise UsageError(f"{what}: {error.what}", error.fix) from None
 
 
 def frozen(value: Any) -> Any:

@@ -17,6 +17,7 @@ from resnetkit.walk import FIRST, HEAD, shapes
 FIRSTS = tuple(f"{name}.weight" for name in FIRST.values())  # what meets the input: one of these
 HEADS = tuple(dict.fromkeys(HEAD.values()))
 COUNTER = ".num_batches_tracked"  # norms count their batches since torch 0.4.1; only their momentum=None uses it
+RUNNING = (".running_mean", ".running_var")
 ALONE = "use weights that were trained in this network"
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -95,7 +96,7 @@ def check(wanted: Plan | Shapes, state: Mapping[str, Tensor], what: str, *, part
         return found
     sample = [f"{name} is {size(given[name])} and should be {size(wanted[name])}" for name in found.mismatched]
     sample += [f"{name} missing" for name in found.missing] + [f"{name} unexpected" for name in found.unexpected]
-    cause, fix = likely(wanted, given, [*found.missing, *found.unexpected, *found.mismatched])
+    cause, fix = likely(wanted, given, found)
     counts = f"{len(found.loaded)} of {len(wanted)} tensors fit, {found.wrong}"
     raise WeightsError(f"{plain(what)} does not fit the network: {cause}{counts} ({some(sample)})", fix)
 
@@ -119,9 +120,9 @@ def refuse_others(state: Mapping[str, Tensor], what: str) -> None:
         )
 
 
-def likely(wanted: Shapes, given: Shapes, wrong: Sequence[str]) -> tuple[str, str]:
+def likely(wanted: Shapes, given: Shapes, found: Match) -> tuple[str, str]:
     """Why weights do not fit, and what to do."""
-    head = head_in(wanted)
+    head, wrong = head_in(wanted), [*found.missing, *found.unexpected, *found.mismatched]
     for name, axis, thing in ((head[0], 0, "classes"), (first_in(wanted), 1, "channels")):
         has, wants = given.get(name, ()), wanted.get(name, ())
         fits = len(has) == len(wants) > axis and has[axis] != wants[axis]
@@ -133,10 +134,19 @@ def likely(wanted: Shapes, given: Shapes, wrong: Sequence[str]) -> tuple[str, st
         cause = "it is of a network without a norm behind its last map (as kuangliu's pre-activation networks), which "
         return cause + "this network has: its answers would be others; ", ALONE
     these, those = alike(given), alike(wanted)
-    if not these or these == those:
-        return "", ALONE
-    ours = f", not {' or '.join(those[:2])}" if those else ""
-    return f"it is {' or '.join(these[:2])}{ours}; ", f"use --model {these[0]}"
+    if these and these != those:
+        ours = f", not {' or '.join(those[:2])}" if those else ""
+        return f"it is {' or '.join(these[:2])}{ours}; ", f"use the network {these[0]} (--model {these[0]})"
+    if wrong == [name for name in head if name in wanted]:
+        fix = "begin a head afresh: --allow-partial --classes A,B,... (in Python num_classes=N)"
+        return "it has no head; ", fix
+    if set(wrong) == {name for name in wanted if name.endswith(RUNNING)}:
+        cause = "it has no running means and variances, as dict(model.named_parameters()) has none; "
+        return cause, "where it was made, save model.state_dict(), which has them too"
+    if wrong and wrong == found.unexpected:
+        fix = "leave the rest out: --allow-partial, or in Python take it out of the state dict"
+        return "it has all that the network has, and more; ", fix
+    return "", ALONE
 
 
 def alike(given: Shapes) -> list[str]:

@@ -55,6 +55,22 @@ def test_the_pyramid_is_that_of_timm(out_indices: Any) -> None:
     assert ours.feature_info[1]["num_chs"] == 64
 
 
+def test_light_networks_have_the_maps_of_timm() -> None:
+    theirs, ours = both("mobilenetv2_035", features_only=True, out_indices=(1, 2, -1))
+    with torch.no_grad():
+        assert_same_maps(ours(images(2, 3, 65, 97)), theirs(images(2, 3, 65, 97)))
+    for answer in ("channels", "reduction", "module_name"):
+        everything = [0, 1, 2, 3, 4]
+        assert getattr(ours.feature_info, answer)(everything) == getattr(theirs.feature_info, answer)(everything)
+    theirs, ours = both("mobilenetv2_035")
+    assert ours.prune_intermediate_layers(3) == [2, 3, 4]
+    with torch.no_grad():
+        maps = ours.forward_intermediates(images(1, 3, 64, 64), intermediates_only=True)
+    assert [m.shape[2] for m in maps] == [32, 16, 8, 4, 2]
+    assert ours.prune_intermediate_layers((1, 2)) == [1, 2]
+    assert len(ours.plan.stages) == 3
+
+
 @pytest.mark.parametrize(
     ("name", "channels", "reductions"),
     [
@@ -101,6 +117,10 @@ def test_a_backbone_has_the_weights_of_the_network_with_or_without_a_head() -> N
         ({"features_only": True, "out_indices": ()}, "has 5 maps"),
         ({"features_only": True, "out_indices": 0}, "has 5 maps"),
         ({"features_only": True, "out_indices": 6}, "has 5 maps"),
+        ({"features_only": True, "out_indices": 10**6}, "has 5 maps, and these cannot be taken: the last 1000000"),
+        ({"features_only": True, "out_indices": tuple(range(-99, 0))}, r"-95 and 94 more"),
+        ({"features_only": True, "out_indices": True}, "by whole numbers, not True"),
+        ({"features_only": True, "out_indices": (True, 2)}, "whole numbers"),
         ({"global_pool": ""}, "without classes"),
         ({"global_pool": "max", "num_classes": 0}, "global_pool cannot be 'max'"),
         ({"output_stride": 4}, "output_stride cannot be 4"),
@@ -174,6 +194,9 @@ def test_the_head_goes_and_comes_back() -> None:
     assert model(x).shape == (1, 16, 4, 4)
     with pytest.raises(UsageError, match="a head of 2 classes needs a pool"):
         model.reset_classifier(2)
+    for wrong in (-1, 2.5, "a", 10**9):
+        with pytest.raises(UsageError, match=r"num_classes cannot be .*\(fix: use a whole number from 0"):
+            model.reset_classifier(wrong, "avg")  # type: ignore[arg-type]
     model.reset_classifier(2, "avg")
     assert model(x).shape == (1, 2)
     assert model.get_classifier(name_only=True) == "fc"

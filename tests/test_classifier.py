@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from PIL import Image
-from samples import picture
+from samples import folder, picture
 
 import resnetkit
 from resnetkit.classifier import Classifier, load
 from resnetkit.errors import DataError, UsageError, WeightsError
+from resnetkit.network import Network
 from resnetkit.report.results import write_evaluation
 
 COLOURS = {"blue": (30, 40, 200), "green": (30, 200, 40), "red": (210, 30, 40)}
@@ -165,6 +166,20 @@ def test_training_pictures_are_never_called_validation(tmp_path: Path) -> None:
         evaluation = load(out).evaluate(data)
         assert (evaluation.split, set(evaluation.names)) == ("val", parts["val"])
         assert set(load(out).evaluate(data, "train").names) == parts["train"]
+
+
+def test_another_data_set_is_not_mended_by_names(model: Classifier, tmp_path: Path) -> None:
+    folder(tmp_path, *(f"test/{name}/{i}.png" for name in ("ants", "bees") for i in range(2)))
+    network = model.model
+    assert isinstance(network, Network)
+    with pytest.raises(DataError, match="test has classes that the model does not have: ants, bees") as caught:
+        model.evaluate(tmp_path)
+    assert caught.value.fix == f"give pictures of the classes that it has: {', '.join(model.classes)}"
+    card = replace(model.card, classes=tuple(map(str, range(len(model.classes)))))
+    with pytest.raises(DataError, match="give pictures of the classes that it has: 0, 1, 2"):
+        Classifier(card, network, model.machine).evaluate(tmp_path)
+    with pytest.raises(DataError, match="when it is imported: --classes"):
+        Classifier(replace(card, run={}), network, model.machine).evaluate(tmp_path)
 
 
 def test_a_new_flat_folder_is_a_test_and_says_so(model: Classifier, tmp_path: Path) -> None:

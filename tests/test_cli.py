@@ -188,6 +188,10 @@ def test_describe() -> None:
         ("describe resnet51", "'resnet51' did you mean resnet5"),
         ("describe resnet18 --size 0", "--size '0'"),
         ("describe resnet18 --size 1x2x3", "--size '1x2x3'"),
+        ("describe resnet18 --size 10x", "--size '10x' whole number"),
+        ("describe resnet18 --size 10xa", "--size '10xa' whole number"),
+        ("describe RESNETRS50", "'RESNETRS50' did you mean resnetrs50"),
+        ("train d --model WRN_28_10", "'WRN_28_10' did you mean wrn_28_10"),
         ("describe resnet18 --mermaid --json", "--mermaid --json"),
     ],
 )
@@ -424,12 +428,18 @@ def test_lines_of_a_list(tmp_path: Path) -> None:
     file = tmp_path / "list"
     file.write_bytes(b"\xef\xbb\xbfa b.jpg\r\n\n caf\xe9\nlast")
     assert arguments.lines_of(str(file), "--from") == ["a b.jpg", " caf\udce9", "last"]
-    assert arguments.class_names(str(file)) == ("a b.jpg", " caf\udce9", "last")
+    with pytest.raises(KitError, match="is not text in UTF-8, UTF-16 or GBK"):
+        arguments.class_names(str(file))
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "gbk"):
+        file.write_bytes("机场\r\n\n鸟".encode(encoding))
+        assert arguments.class_names(str(file)) == ("机场", "鸟")
     assert arguments.class_names("cat, dog") == ("cat", "dog")
     for bad in (tmp_path, tmp_path / "no"):
         with pytest.raises(KitError, match="is not a file"):
             arguments.lines_of(str(bad), "--from")
     file.write_bytes(b"\x89PNG\0")
+    with pytest.raises(KitError, match="is not text"):
+        arguments.class_names(str(file))
     with pytest.raises(KitError, match="is not text"):
         arguments.lines_of(str(file), "--from")
 

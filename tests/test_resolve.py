@@ -13,6 +13,7 @@ from resnetkit.finetuning import GENTLE
 from resnetkit.job import variation
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
+from resnetkit.plan import with_io
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import Run
 from resnetkit.zoo import find
@@ -104,6 +105,30 @@ def test_weights_bring_their_network_their_channels_and_their_scale() -> None:
     full = decide(PHOTOS, CARD, finetune="full")
     assert full.lr == pytest.approx(0.3 * usual.lr)
     assert settings.steps < decide(PHOTOS, model="resnet20").steps
+
+
+def test_colour_is_learned_in_colour_whatever_the_weights_have_seen() -> None:
+    grey_eyes = dataclasses.replace(
+        CARD,
+        preprocess=replace(CARD.preprocess, channels=1, mean=(0.3,), std=(0.2,)),
+        plan=with_io(CARD.plan, channels=1),
+    )
+    shown = decide(PHOTOS, grey_eyes)
+    assert (shown.preprocess.channels, shown.plan.channels) == (3, 3)
+    assert shown.preprocess.mean == (0.3,) * 3
+    assert decide(replace(PHOTOS, grey=True), grey_eyes).preprocess.channels == 1
+    assert decide(GREY, CARD).preprocess.mean == CARD.preprocess.mean  # grey as three equal channels
+
+
+def test_a_network_of_somebodys_own_has_its_own_channels_and_the_classes_of_the_data() -> None:
+    one = '{"like": "resnet20", "name": "resnet20", "channels": 1}'
+    assert decide(PHOTOS, model=one).plan.channels == 1
+    seen = decide(PHOTOS, CARD, model=one).preprocess
+    assert seen.channels == 1
+    assert seen.mean == pytest.approx((0.2,))
+    assert decide(GREY, model='{"like": "resnet20", "channels": 3}').plan.channels == 3
+    with pytest.raises(UsageError, match="says classes 7, and the data has 2"):
+        decide(PHOTOS, model='{"like": "resnet20", "classes": 7}')
 
 
 def test_weights_of_another_network_are_refused() -> None:

@@ -222,7 +222,10 @@ def test_a_file_says_a_network(tmp_path: Path) -> None:
         ('{"depths": [3, [true, null]]}', r"depths holds \[true, null\]"),
         ('{"stride": [[1], 2, 3]}', r"stride is \[\[1\], 2, 3\]"),
         ('{"size": {"a": [null]}}', r'size holds {"a": \[null\]}'),
-        ('{"like": "resnet51"}', "no network 'resnet51'"),
+        ('{"like": "resnet51"}', "mine.json: there is no network 'resnet51'"),
+        ('{"like": "other.json"}', r'mine.json: like takes a name, not a file: "other.json" .fix: write the entries'),
+        ('{"like": "resnet20", "name": "resnet50"}', "mine.json calls resnet50 what is another network"),
+        ('{"like": "resnet20", "name": "resnet20", "attention": "se"}', "mine.json calls resnet20 what is another"),
         ('{"like": 3}', "like is 3"),
         ('{"name": ""}', 'name is ""'),
         ('{"name": 7}', "name is 7"),
@@ -238,6 +241,20 @@ def test_a_file_that_says_none_is_refused(tmp_path: Path, text: str, says: str) 
     with pytest.raises(UsageError, match=says) as caught:
         find(str(path))
     assert len(str(caught.value)) < 1200
+
+
+def test_a_name_of_the_zoo_is_of_that_network_alone(tmp_path: Path) -> None:
+    assert find(write(tmp_path, name="resnet50")) == Spec()
+    ours = find(write(tmp_path, name="resnet20", like="resnet20", classes=3, channels=1, size=64))
+    assert (ours.classes, ours.channels) == (3, 1)
+    path = tmp_path / "resnet50.json"
+    path.write_text('{"like": "resnet20"}')
+    with pytest.raises(
+        UsageError, match=r"resnet50.json calls resnet50 what is another.*fix: give it another \"name\""
+    ):
+        find(str(path))
+    path.write_text('{"like": "resnet20", "name": "mine"}')
+    assert find(str(path)) == ZOO["resnet20"]
 
 
 def test_a_file_is_a_network_of_the_command(tmp_path: Path) -> None:

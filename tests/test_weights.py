@@ -12,10 +12,13 @@ import pytest
 import torch
 from peers import peer
 from PIL import Image
+from safetensors.torch import save_file
 from samples import folder
 from torch import Tensor, nn
 
 from resnetkit import cli, modelfile, weights, zoo
+from resnetkit import published as published_rows
+from resnetkit.assumptions import assume
 from resnetkit.create import create_model, list_models
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
@@ -29,6 +32,7 @@ from resnetkit.run import Run
 from resnetkit.spec import Spec
 from resnetkit.walk import shapes
 from resnetkit.weights import fill, transfer
+from resnetkit.zoo import find
 
 TINY = Spec(block="basic", depths=(1, 1), widths=(4, 8), stem="3x3", pool="none", classes=3, size=8)
 
@@ -110,6 +114,41 @@ def test_fill_refuses_and_changes_nothing() -> None:
         assert unchanged(model, before)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("fc.weight", torch.ones(3, 64, dtype=torch.int8), "fc.weight is int8: quantized numbers are no weights"),
+        ("bn1.bias", torch.ones(16, dtype=torch.bool), "bn1.bias is bool: quantized numbers are no weights"),
+        ("bn1.running_mean", torch.ones(16, dtype=torch.int64), "bn1.running_mean is int64: quantized numbers"),
+        ("bn1.running_var", torch.ones(16) - 2, "bn1.running_var has a variance below 0"),
+    ],
+    ids=["int8", "bool", "int64", "negative"],
+)
+def test_numbers_that_are_no_weights_are_refused_wherever_they_come_in(
+    name: str, value: Tensor, says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder(tmp_path / "data", *(f"{label}/{i}.png" for label in "ab" for i in range(6)))
+    state: dict[str, Tensor] = dict(create_model("resnet20", num_classes=3).state_dict())
+    state["bn1.num_batches_tracked"] = torch.tensor(3, dtype=torch.int16)
+    assert create_model("resnet20", weights=state).num_classes == 3, "a counter may be any whole number"
+    state[name] = value
+    paths = [tmp_path / "w.pth", tmp_path / "w.safetensors"]
+    torch.save(state, paths[0])
+    save_file(state, paths[1])
+    for path in paths:
+        code, _, err = imported(path, capfd)
+        assert (code, says in err) == (4, True), err
+        with pytest.raises(WeightsError, match=says):
+            prepare(
+                Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path)), frozenset({"model", "weights"})
+            )
+    sources: list[Path | dict[str, Tensor]] = [*paths, state]
+    for given in sources:
+        for classes in (None, 5):
+            with pytest.raises(WeightsError, match=says):
+                create_model("resnet20", weights=given, num_classes=classes)
+
+
 def test_five_names_at_most() -> None:
     with pytest.raises(WeightsError, match=r"bn9 unexpected.* and 95 more\)") as caught:
         fill(tiny(), copy(tiny()) | {f"bn{i}": torch.zeros(1) for i in range(9, 109)}, what="w")
@@ -120,17 +159,37 @@ def test_five_names_at_most() -> None:
 @pytest.mark.parametrize(
     ("given", "wanted", "says", "fix"),
     [
-        ("resnet18", "resnet50", "it is resnet18 or resnetblur18, not resnet50 or resnet50_v1", "use --model resnet18"),
-        ("resnet50", "resnet18", "it is resnet50 or resnet50_v1, not resnet18 or resnetblur18", "use --model resnet50"),
+        (
+            "resnet18",
+            "resnet50",
+            "it is resnet18 or resnetblur18, not resnet50 or resnet50_v1",
+            "use the network resnet18 (--model resnet18)",
+        ),
+        (
+            "resnet50",
+            "resnet18",
+            "it is resnet50 or resnet50_v1, not resnet18 or resnetblur18",
+            "use the network resnet50 (--model resnet50)",
+        ),
         (
             "resnet18_cifar",
             "resnet18",
             "it is resnet18_cifar, not resnet18 or resnetblur18",
-            "use --model resnet18_cifar",
+            "use the network resnet18_cifar (--model resnet18_cifar)",
         ),
-        ("plain34", "resnet34", "it is plain34, not resnet34", "use --model plain34"),
-        ("resnet152", "resnet20", "it is resnet152 or resnet152_v1, not resnet20 or plain20", "use --model resnet152"),
-        ("resnet20", "resnet32", "it is resnet20 or plain20, not resnet32 or plain32", "use --model resnet20"),
+        ("plain34", "resnet34", "it is plain34, not resnet34", "use the network plain34 (--model plain34)"),
+        (
+            "resnet152",
+            "resnet20",
+            "it is resnet152 or resnet152_v1, not resnet20 or plain20",
+            "use the network resnet152 (--model resnet152)",
+        ),
+        (
+            "resnet20",
+            "resnet32",
+            "it is resnet20 or plain20, not resnet32 or plain32",
+            "use the network resnet20 (--model resnet20)",
+        ),
     ],
 )
 def test_another_network_is_named(given: str, wanted: str, says: str, fix: str) -> None:
@@ -319,6 +378,92 @@ def test_import_counts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
     assert "--allow-partial would have no effect: all 116 tensors fit" in err
 
 
+def test_five_channels_are_for_create_model(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(6)))
+    path = tmp_path / "w.pth"
+    torch.save(create_model("resnet20", num_classes=3, in_chans=5).state_dict(), path)
+    code, _, err = imported(path, capfd)
+    assert code == 4
+    says = "is for 5 channels, and model files are for pictures of 1 or 3"
+    fix = f"create_model('resnet20', in_chans=5, weights={str(path)!r}) takes them"
+    assert says in err
+    assert fix in err
+    with pytest.raises(WeightsError, match=says):
+        prepare(Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path)), frozenset({"model", "weights"}))
+    assert create_model("resnet20", in_chans=5, weights=str(path)).in_chans == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "fix"),
+    [
+        ("--mean .5", "mean must be 3 numbers", "give 3 values for --mean"),
+        ("--std .5,.5", "std must be 3 numbers", "give 3 values for --std"),
+        ("--crop .2", "crop must be from 0.25 to 1", "give another --crop"),
+    ],
+)
+def test_values_that_do_not_fit_the_channels(
+    words: str, says: str, fix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(create_model("resnet20", num_classes=3).state_dict(), path)
+    code, _, err = imported(path, capfd, *words.split())
+    assert code == 2
+    assert says in err
+    assert f"fix: {fix}\n" in err
+
+
+def test_why_weights_do_not_fit_and_what_helps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each fix is tried."""
+    model, path = create_model("resnet20", num_classes=3), tmp_path / "w.pth"
+    whole: dict[str, Tensor] = dict(model.state_dict())
+    body = {name: value for name, value in whole.items() if not name.startswith("fc.")}
+
+    def said(state: dict[str, Tensor]) -> str:
+        torch.save(state, path)
+        code, _, err = imported(path, capfd)
+        assert code == 4
+        with pytest.raises(WeightsError) as caught:
+            create_model("resnet20", weights=path)
+        assert caught.value.fix in err
+        return err
+
+    for prefix in ("", "backbone."):
+        err = said({prefix + name: value for name, value in body.items()})
+        assert "it has no head; " in err
+        assert "fix: begin a head afresh: --allow-partial --classes A,B,... (in Python num_classes=N)" in err
+    assert imported(path, capfd, "--allow-partial", "--classes", "a,b")[0] == 0
+    assert "never trained" in imported(path, capfd, "--allow-partial", "--classes", "a,b")[2]
+    assert create_model("resnet20", weights=body, num_classes=2).num_classes == 2
+
+    err = said(dict(model.named_parameters()))
+    assert "it has no running means and variances, as dict(model.named_parameters()) has none; " in err
+    assert "fix: where it was made, save model.state_dict(), which has them too" in err
+
+    err = said(whole | {"extra.weight": torch.zeros(1)})
+    assert "it has all that the network has, and more; " in err
+    assert "fix: leave the rest out: --allow-partial, or in Python take it out of the state dict" in err
+    assert imported(path, capfd, "--allow-partial")[0] == 0
+
+
+def test_a_run_needs_no_head_to_begin_with(tmp_path: Path) -> None:
+    """It begins its own in any case."""
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(6)))
+    path = tmp_path / "w.pth"
+    state = {k: v for k, v in create_model("resnet20").state_dict().items() if not k.startswith("fc.")}
+    torch.save({f"backbone.{name}": value for name, value in state.items()}, path)
+    run, given = Run(data=str(tmp_path / "data"), model="resnet20", weights=str(path)), frozenset({"model", "weights"})
+    job = prepare(run, given)
+    assert any("fc.weight, fc.bias begun afresh" in note for note in job.notes)
+    assert any("has no head" in note for note in job.notes)
+    assert torch.equal(job.model.get_parameter("layer1.0.conv1.weight"), state["layer1.0.conv1.weight"])
+    with pytest.raises(UsageError, match="--allow-partial would have no effect: all 114 tensors fit"):
+        prepare(replace(run, allow_partial=True), given | {"allow_partial"})
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, path)
+    with pytest.raises(WeightsError, match=r"113 of 114 tensors fit, 1 missing"):
+        prepare(run, given)
+
+
 def test_import_in_part(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "w.pth"
     state: dict[str, Tensor] = dict(create_model("resnet20", num_classes=3).state_dict())
@@ -384,6 +529,29 @@ def test_a_run_goes_on_only_with_the_classes_that_it_began_with(tmp_path: Path) 
         prepare(run, given, start=path)
 
 
+def test_a_run_in_colour_from_weights_of_grey_says_so(tmp_path: Path) -> None:
+    folder(tmp_path / "data", *(f"{name}/{i}.png" for name in "ab" for i in range(8)))
+    state = build(with_io(lay_out(find("resnet20")), channels=1, classes=2)).state_dict()
+    torch.save(state, tmp_path / "grey.pth")
+    run = Run(data=str(tmp_path / "data"), model="resnet20", weights=str(tmp_path / "grey.pth"), size=16, device="cpu")
+    job = prepare(run, frozenset())
+    assert job.model.in_chans == 3
+    assert any("the weights of 1 channel are repeated for 3" in note for note in job.notes)
+    first = job.model.get_parameter("conv1.weight")
+    torch.testing.assert_close(first[:, 1:2], state["conv1.weight"] / 3)
+
+
+def test_a_network_of_somebodys_own_keeps_its_channels() -> None:
+    own = '{"like": "resnet20", "channels": 1, "name": "mine"}'
+    state = build(lay_out(find("resnet20"))).state_dict()
+    assert create_model(own, weights=state).in_chans == 1
+    assert create_model(own, weights=state, in_chans=4).in_chans == 4
+    with pytest.raises(WeightsError, match="x is for 3 channels, and mine says 1"):
+        assume(state, own, what="x")
+    with pytest.raises(WeightsError, match="x is for 10 classes, and network says 7"):
+        assume(state, '{"like": "resnet20", "classes": 7}', what="x")
+
+
 def test_what_is_adapted_is_said(caplog: pytest.LogCaptureFixture) -> None:
     """By create_model in the log, which Python shows on stderr unless told otherwise."""
     state = create_model("resnet20", num_classes=3).state_dict()
@@ -416,9 +584,9 @@ def test_create_model_refuses() -> None:
         create_model("resnet51")
     with pytest.raises(WeightsError, match=r"no published weights of resnet20 that can be checked"):
         create_model("resnet20", pretrained=True)
-    with pytest.raises(UsageError, match="cannot be meant"):
+    with pytest.raises(UsageError, match=r"cannot be meant.*num_classes is a whole number from 0, in_chans one from 1"):
         create_model("resnet20", num_classes=-1)
-    with pytest.raises(UsageError, match="cannot be meant"):
+    with pytest.raises(UsageError, match=r"cannot be meant"):
         create_model("resnet20", in_chans=0)
     with pytest.raises(WeightsError, match="it is resnet20 or plain20, not resnet32"):
         create_model("resnet32", weights=create_model("resnet20").state_dict())
@@ -439,6 +607,52 @@ def test_create_model_refuses() -> None:
     with pytest.raises(WeightsError, match=r"fc\.weight missing"):
         create_model("resnet20", weights=headless)
     assert create_model("resnet20", weights=headless, num_classes=5).num_classes == 5
+
+
+def test_weights_come_from_one_source() -> None:
+    state = create_model("resnet18", num_classes=3).state_dict()
+    for settings in ({"pretrained": True}, {"name": "resnet18.a1_in1k"}, {"name": "resnet18.a1_in1k", "weights": "x"}):
+        with pytest.raises(UsageError, match="two sources"):
+            create_model(**{"name": "resnet18", "weights": state, **settings})  # type: ignore[call-overload]
+    assert create_model("resnet18", pretrained=False, weights=state).num_classes == 3
+
+
+def test_weights_of_another_kind() -> None:
+    model = create_model("resnet20")
+    with pytest.raises(UsageError, match=r"a ResNet, .*\(fix: give its state_dict\(\)"):
+        create_model("resnet20", weights=model)  # type: ignore[call-overload]
+    for other in (3, [torch.zeros(1)], b"w.pth", torch.zeros(2)):
+        with pytest.raises(UsageError, match=rf"weights cannot be .*{type(other).__name__}"):
+            create_model("resnet20", weights=other)  # type: ignore[call-overload]
+
+
+def test_enums_of_torchvision_name_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = peer("torchvision").models
+    asked: list[str] = []
+
+    def obtain(wanted: published_rows.Wanted) -> None:
+        asked.append(wanted.row.name)
+        raise WeightsError("enough", "nothing")
+
+    monkeypatch.setattr("resnetkit.pretrained.obtain", obtain)
+    for weights_of, name in (
+        (models.ResNet18_Weights.IMAGENET1K_V1, "resnet18"),
+        (models.ResNet18_Weights.DEFAULT, "resnet18"),
+        ("ResNet18_Weights.IMAGENET1K_V1", "resnet18"),
+        ("ResNet18_Weights.DEFAULT", "resnet18"),
+        (models.ResNeXt50_32X4D_Weights.IMAGENET1K_V2, "resnext50_32x4d"),
+        (models.MobileNet_V2_Weights.IMAGENET1K_V2, "mobilenetv2_100"),
+    ):
+        with pytest.raises(WeightsError, match="enough"):
+            create_model(name, weights=weights_of)
+    assert asked[:4] == ["torchvision/resnet18.imagenet1k_v1"] * 4
+    assert asked[4:] == ["torchvision/resnext50_32x4d.imagenet1k_v2", "torchvision/mobilenet_v2.imagenet1k_v2"]
+    with pytest.raises(WeightsError, match="are of resnet18, not of resnet50"):
+        create_model("resnet50", weights=models.ResNet18_Weights.IMAGENET1K_V1)
+    with pytest.raises(WeightsError, match=r"there are no weights ResNet18_Weights\.IMAGENET1K_V9"):
+        create_model("resnet18", weights="ResNet18_Weights.IMAGENET1K_V9")
+    with pytest.raises(WeightsError, match=r"there are no weights VGG11_Weights\.DEFAULT"):
+        create_model("resnet18", weights="VGG11_Weights.DEFAULT")
 
 
 def test_create_model_with_weights(tmp_path: Path) -> None:
@@ -475,6 +689,17 @@ def test_list_models() -> None:
     assert list_models("plain1*") == ["plain110", "plain18"]
     assert list_models("resnet18*") == ["resnet18", "resnet18_cifar", "resnet18d"]
     assert list_models("nothing") == []
+    for both in (["plain1*", "resnet18d"], ("plain1*", "plain18", "resnet18d")):
+        assert list_models(both) == ["plain110", "plain18", "resnet18d"]
+    assert list_models([]) == []
+    assert list_models(["resnet50.a1*", "resnet50.a2*"], pretrained=True) == [
+        "resnet50.a1_in1k",
+        "resnet50.a1h_in1k",
+        "resnet50.a2_in1k",
+    ]
+    for other in (3, None, [3], {"resnet18": 1}):
+        with pytest.raises(UsageError, match="a pattern is a word, or a list of words"):
+            list_models(other)  # type: ignore[arg-type]
 
 
 def test_list_models_with_published_weights() -> None:

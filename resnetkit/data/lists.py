@@ -1,6 +1,5 @@
 """Pictures named in a list: CSV or TSV with a column of paths, some of labels, and others of parts and groups."""
 
-import codecs
 import csv
 import io
 import os
@@ -15,6 +14,7 @@ from resnetkit.data.decode import Picture, decode, read_file
 from resnetkit.data.labels import Told, amount, labels_of
 from resnetkit.data.parts import ORDER, PART_NAMES, Labels, Part, PartName, Source
 from resnetkit.data.regular import read_whole
+from resnetkit.documents import decoded
 from resnetkit.errors import DataError, nearest, plain, some
 
 SUFFIXES = (".csv", ".tsv")
@@ -215,17 +215,10 @@ def table(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def text_of(path: Path) -> str:
-    """UTF-8 with or without its mark, UTF-16 with it as Excel writes it, or else GB 18030, which holds GBK."""
-    data = read_whole(path, LIMIT)
-    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "gb18030"):
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise DataError(f"{plain(path)} is not text in UTF-8, UTF-16 or GBK", "save it as UTF-8")
+    text = decoded(read_whole(path, LIMIT))
+    if text is None:
+        raise DataError(f"{plain(path)} is not text in UTF-8, UTF-16 or GBK", "save it as UTF-8")
+    return text
 
 
 def place(path: Path, header: list[str], asked: str | None, words: tuple[str, ...], what: str) -> int:

@@ -97,10 +97,13 @@ def agree(
         extra = sorted(set(names) - place.keys())
         if extra:
             whose = "the model" if given is not None else first
+            fix = "rename it, or leave it out of that part"
+            if given is not None and not any(name in place for names in found.values() for name in names):
+                fix = f"give pictures of the classes that it has: {some(classes)}"
             raise DataError(
                 f"{location}: {part} has {'a class' if len(extra) == 1 else 'classes'} that {whose} does not have: "
                 f"{some(extra)}{resembling(extra[0], classes)}",
-                "rename it, or leave it out of that part",
+                fix,
             )
         labels[part] = np.fromiter((place[name] for name in names), np.int64, len(names))
     return classes, labels

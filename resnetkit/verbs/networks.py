@@ -117,7 +117,10 @@ def describe(asked: Namespace, out: TextIO) -> int:
         raise UsageError("--mermaid goes with neither --json nor --size", "leave one of them out")
     size: int | tuple[int, ...] | None = None
     if asked.size is not None:
-        sides = tuple(whole("--size", side, 1, 65536) for side in asked.size.lower().split("x"))
+        words_of = asked.size.lower().split("x")
+        if not all(map(str.isdecimal, words_of)):
+            whole("--size", asked.size, 1, 65536)  # which names all that was typed
+        sides = tuple(whole("--size", side, 1, 65536) for side in words_of)
         size = sides if len(sides) > 1 else sides[0]
 
     from resnetkit import describe as words

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resnetkit.api import find_lr as find_lr
     from resnetkit.api import load as load
     from resnetkit.api import train as train
     from resnetkit.backbone import Backbone as Backbone
@@ -46,6 +47,7 @@ HOMES = {
     "WeightsError": "errors",
     "create_model": "create",
     "features": "backbone",
+    "find_lr": "api",
     "lay_out": "layout",
     "list_models": "create",
     "load": "api",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetkit import foreign, modelfile, pretrained, published, recipes
+from resnetkit import foreign, modelfile, pretrained, published, rates, recipes
 from resnetkit.assumptions import amend, assume
 from resnetkit.classifier import Classifier, load
 from resnetkit.download import Watch
@@ -15,13 +15,14 @@ from resnetkit.init import initialize
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.pretrained import Got
+from resnetkit.rates import Rates
 from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
 from resnetkit.walk import shapes
 from resnetkit.weights import Match, check, fill, head_in
 
-__all__ = ["Imported", "Result", "import_weights", "load", "resuming", "train", "training"]
+__all__ = ["Imported", "Rates", "Result", "find_lr", "import_weights", "load", "resuming", "train", "training"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings
     run = override(Run(), {"data": os.fspath(data), **changes})
     done = [event for event in training(run, frozenset(settings)) if isinstance(event, Done)]
     return Result(done[-1].folder, done[-1].metrics)
+
+
+def find_lr(data: str | os.PathLike[str], **settings: Any) -> Rates:
+    """A learning rate for ``train(data, **settings)``: where the loss falls steepest, as `resnet lr` finds it.
+
+    Takes at most a hundred steps of that run, and keeps nothing but, in a new folder ``out``, lr.png and lr.csv.
+    Raises as train does, UsageError for a setting that plays no part, DivergedError where the loss falls at no rate.
+    """
+    run = override(Run(), {"data": os.fspath(data), **settings})
+    return rates.search(rates.ready(run, frozenset(settings)))
 
 
 def import_weights(

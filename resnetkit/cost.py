@@ -38,7 +38,12 @@ def step_bytes(plan: Plan, size: Sides | None = None, width: int = 4) -> int:
     beside them, of which six of the largest were seen at a time on a CPU.
     """
     maps = [row.activations for row in rows(plan, size) if row.kind == "conv"]
-    return width * (2 * sum(maps) + 6 * max(maps))
+    return width * 2 * sum(maps) + pass_bytes(plan, size, width)
+
+
+def pass_bytes(plan: Plan, size: Sides | None = None, width: int = 4) -> int:
+    """Bytes that one picture takes at most while a network answers and keeps nothing for the way back."""
+    return width * 6 * max(row.activations for row in rows(plan, size) if row.kind == "conv")
 
 
 def brief(macs: int) -> str:

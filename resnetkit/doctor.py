@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import resnetkit
+from resnetkit import mapstore
 from resnetkit.errors import plain
 
 CORE = ("torch", "numpy", "pillow", "safetensors", "rich", "scikit-learn", "scipy", "matplotlib", "filelock")
@@ -42,6 +43,7 @@ def examine() -> dict[str, Any]:
             }
             for extra, names in EXTRAS.items()
         },
+        "maps": {"folder": str(mapstore.root()), "bytes": mapstore.size(mapstore.root()), "most": mapstore.most()},
         "problems": problems,
     }
 
@@ -89,6 +91,9 @@ def table(report: dict[str, Any]) -> str:
     ]
     if report["device"] is None:
         lines = [line for line in lines if line[0] not in ("device", "precision", "threads")]
+    kept = report["maps"]
+    room = f"{kept['bytes'] / 2**20:,.0f} MB of at most {kept['most'] / 2**30:g} GB"
+    lines.append(("maps", f"{room} in {kept['folder']}, which may be deleted"))
     for extra, about in report["extras"].items():
         text = "present" if about["present"] else f"missing {', '.join(about['missing'])}: {about['install']}"
         lines.append((f"extra {extra}", text))

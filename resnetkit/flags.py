@@ -12,7 +12,14 @@ from resnetkit.errors import UsageError, nearest
 from resnetkit.run import HINTS, Run, check, kind_of, notes, show, spell
 
 COMMON = ("model", "epochs", "batch", "lr", "size", "weights", "device", "workers", "seed", "out")  # what --help shows
-PLACEHOLDERS = {"model": "NAME", "out": "DIR", "weights": "FILE|NAME", "device": "NAME", "milestones": "X,X"}
+PLACEHOLDERS = {
+    "model": "NAME",
+    "out": "DIR",
+    "weights": "FILE|NAME",
+    "teacher": "FILE|RUN",
+    "device": "NAME",
+    "milestones": "X,X",
+}
 DECIMAL = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?", re.IGNORECASE)
 NUMBER = re.compile(r"-\.?\d.*", re.DOTALL)  # a negative number is a value, not a flag
 

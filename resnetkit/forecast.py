@@ -4,11 +4,13 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from resnetkit import cost
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer
+from resnetkit.engine.maps import Frozen, Lessons
 from resnetkit.engine.state import State
 from resnetkit.engine.step import train
 from resnetkit.engine.train import stream
@@ -25,6 +27,8 @@ class Forecast:
 
     seconds: float
     seconds_a_step: float
+    seconds_an_epoch: float  # for its evaluation, beside its steps
+    seconds_beside: float  # for looks at the pictures before the first step, and the figures after the last one
     bytes: int  # at the peak, of the process or of the device
     parts: int  # in which a batch goes through the network
 
@@ -39,16 +43,22 @@ def forecast(job: Job) -> Forecast:
 
 
 def measured(job: Job) -> Forecast:
-    parts, begun = job.passes, job.machine.peak_memory()
+    mode, parts, begun = job.settings.mode, job.passes, job.machine.peak_memory()
+    an_epoch, looks = evaluation_seconds(job), 0.0
+    beside = an_epoch * len(job.sets.get("test", job.sets["val"]).labels) / len(job.sets["val"].labels)
+    if mode.name != "none":
+        looks = mode.views * answer_seconds(job, "train", job.machine) + an_epoch
+    if mode.name == "head":
+        return Forecast(looks, 0.0, 0.0, looks + beside, job.machine.peak_memory(), parts)
     few = tried_pictures(job, parts)
     whole = few == job.settings.batch
     settings = job.settings if whole else replace(job.settings, batch=few)
-    state = State.start(job.model, settings, job.machine)
+    state = State.start(job.model, settings, job.machine, job.teacher)
     state.parts = parts if whole else 1
     tried = min(STEPS, settings.steps)
     ticks = train(
         state,
-        stream(settings, job.sets["train"], 0, tried, job.workers),
+        stream(settings, job.sets["train"], 0, tried, job.workers, blank(job) if mode.keeps_maps else None),
         settings,
         job.machine,
         job.sets["train"].names,
@@ -62,12 +72,21 @@ def measured(job: Job) -> Forecast:
     step = float(np.median(steps[1:] if len(steps) > 1 else steps))  # the first one also warms up
     step *= job.settings.batch / few
     epochs = -(-job.settings.steps // job.settings.epoch_steps)
-    seconds = step * job.settings.steps + evaluation_seconds(job) * epochs
+    seconds = looks + step * job.settings.steps + an_epoch * epochs
     peak = job.machine.peak_memory()
     if not whole:
         part = -(-job.settings.batch // parts)
         peak = max(peak, begun + memory.need(job.settings, job.machine, job.workers).of(part))
-    return Forecast(seconds, step, peak, state.parts if whole else parts)
+    return Forecast(seconds, step, an_epoch, looks + beside, peak, state.parts if whole else parts)
+
+
+def blank(job: Job) -> Lessons:
+    """Lessons as they will be in shape; of a stretched single number, so that they take no memory."""
+    stages, size = job.settings.mode.frozen, job.settings.preprocess
+    one = Frozen(job.model, stages, job.machine)(torch.zeros(1, size.channels, *size.size, device=job.machine.device))
+    train, val = (len(job.sets[part].labels) for part in ("train", "val"))
+    none = torch.zeros((), dtype=one.dtype)
+    return Lessons(stages, none.expand(1, train, *one.shape[1:]), none.float().expand(val, *one.shape[1:]))
 
 
 def tried_pictures(job: Job, parts: int) -> int:
@@ -85,9 +104,14 @@ def tried_pictures(job: Job, parts: int) -> int:
 
 
 def evaluation_seconds(job: Job) -> float:
+    """Of an epoch; where maps are kept rather more than it will be."""
+    return answer_seconds(job, "val", Machine(job.machine.device, "fp32"))
+
+
+def answer_seconds(job: Job, part: str, machine: Machine) -> float:
     begun, count = time.monotonic(), 0
-    for some_answers in answer(job.model, job.sets["val"], Machine(job.machine.device, "fp32"), job.workers):
+    for some_answers in answer(job.model, job.sets[part], machine, job.workers):
         count += len(some_answers.labels)
         if time.monotonic() - begun > PATIENCE / 2:
             break
-    return (time.monotonic() - begun) / count * len(job.sets["val"].labels)
+    return (time.monotonic() - begun) / count * len(job.sets[part].labels)

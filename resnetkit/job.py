@@ -25,6 +25,7 @@ from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
+from resnetkit.engine.teacher import Teacher
 from resnetkit.errors import DataError, UsageError, WeightsError, plain, some
 from resnetkit.init import initialize
 from resnetkit.metrics import Scale
@@ -42,6 +43,8 @@ Watch = Callable[[int, int], None]
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
 ELSEWHERE = tuple("data out device workers weights allow_partial allow_unpinned save_every tensorboard".split())
 
+
+FRESH = "fresh"  # what a start file calls the tensors that did not come with the weights
 
 # torch 2.13 leaves parts of such gradients as they lay in memory: runs did not repeat, and some were lost.
 UNDEFINED = "{0} makes a single point of pictures of {1}x{2} before its last stride, where CPUs have no bf16 gradients"
@@ -73,12 +76,21 @@ class Job:
     workers: int
     passes: int  # parts in which a batch goes through the network, as far as can be told before
     notes: list[str]
+    teacher: Teacher | None = None
+
+    @property
+    def start_card(self) -> Card:
+        """Of the network as it begins: where some of it is pulled there, with what did not come with the weights."""
+        fresh = {FRESH: list(self.settings.fresh)} if self.settings.run.pull else {}
+        return replace(self.card, data=self.card.data | fresh)
 
     @property
     def pass_macs(self) -> int:
         """Multiply-adds of one pass forward: of a batch, or of each part of it."""
         pictures = self.settings.batch // (self.settings.run.accumulate or 1)
-        return cost.totals(self.settings.plan, self.settings.preprocess.size).macs * pictures
+        told = self.settings.teacher
+        more = cost.totals(told.plan, told.preprocess.size).macs if told else 0
+        return (cost.totals(self.settings.plan, self.settings.preprocess.size).macs + more) * pictures
 
     def lines(self) -> list[tuple[str, str]]:
         """What is going to happen, for people."""
@@ -97,17 +109,35 @@ class Job:
                 f"{h}x{w}, {s.preprocess.channels} channel{'s' * (s.preprocess.channels > 1)}, {s.preprocess.resize}",
             ),
             ("augment", variation(s)),
+            ("fine-tune", tuning(s)),
             ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
-            ("learning", ", ".join(extras(s.run))),
+            ("learning", ", ".join(extras(s))),
+            ("teacher", heard(self.teacher, s.run) if self.teacher else ""),
             ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
             ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
         ]
+        if s.mode.name == "head":  # no step is taken
+            rows = [(name, text) for name, text in rows if name not in ("length", "learning", "optimizer")]
         if s.run.batch is not None and "batch" in why:
             rows.append(("batch", why["batch"]))
         reason = {"data": "", "network": "model", "picture": "size", "augment": "", "length": "steps"}
-        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": ""}
+        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": "", "fine-tune": "", "teacher": ""}
         told = [(name, text) for name, text in rows if text]
         return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in told]
+
+
+def tuning(settings: Settings) -> str:
+    """What learns of given weights, and of which looks, in words."""
+    mode, stages = settings.mode, len(settings.plan.stages)
+    last = stages - mode.frozen
+    looks = f"of {mode.views} looks at each picture"
+    said = {
+        "none": "",
+        "head": f"head: a linear head is solved on features {looks}",
+        "stages": f"stages: head first, then the last {f'{last} stages' if last > 1 else 'stage'} too, on maps {looks}",
+        "full": "full: head first, then all that there is",
+    }[mode.name]
+    return f"{said} ({mode.reason})" if mode.reason else said
 
 
 def of_what(settings: Settings) -> str:
@@ -116,8 +146,9 @@ def of_what(settings: Settings) -> str:
     return f"{'of' if one == 'class' else 'with'} {count} {one if count == 1 else many}"
 
 
-def extras(run: Run) -> list[str]:
+def extras(settings: Settings) -> list[str]:
     """What a run does beside the usual, in words."""
+    run = settings.run
     said = {
         f"loss {run.loss}": run.loss not in ("auto", "cross-entropy"),
         f"pictures count as {run.weight_column} says": run.weight_column is not None,
@@ -129,10 +160,21 @@ def extras(run: Run) -> list[str]:
         f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
         f"l1 {run.l1:g}": run.l1 > 0,
         f"batches in {run.accumulate} parts": (run.accumulate or 1) > 1,
+        f"pull {run.pull:g} to the weights it begins with": run.pull > 0,
+        "norms keep their statistics": settings.freeze_norms,
         f"mean of the weights ({run.ema})": run.ema is not None,
         f"patience {run.patience}": run.patience is not None,
     }
     return [text for text, holds in said.items() if holds]
+
+
+def heard(teacher: Teacher, run: Run) -> str:
+    """Who the teacher is and how it is heard, in words."""
+    who = f"{teacher.card.model} of {plain(run.teacher)} (SHA-256 {teacher.digest[:12]}...)"
+    warmth = f" at temperature {run.teacher_temperature:g}" if teacher.card.task != "numbers" else ""
+    said = [f"{run.teacher_share:g} of the loss{warmth}"] if run.teacher_share else []
+    said += [f"features {run.teacher_features:g}"] if run.teacher_features else []
+    return f"{who}, {', '.join(said)}"
 
 
 def variation(settings: Settings) -> str:
@@ -168,6 +210,7 @@ def prepare(
     if start is None:
         refuse_weights(run, given)
     machine = choose(run.device, run.precision)
+    teacher = Teacher.read(run.teacher) if run.teacher is not None else None
     source = open_source(run.data, max_pixels=run.max_pixels, columns=columns_of(run))
     workers = usual_workers(run.workers)
     begun = None if run.weights == "auto" else read_weights(run, start, fetching)
@@ -182,6 +225,9 @@ def prepare(
     if run.allow_partial and begun is None:
         raise UsageError("--allow-partial would have no effect: there are no weights to begin with", "leave it out")
     settings = resolve(run, given, facts, begun.card if begun else None)
+    if teacher:
+        teacher.refuse_other(settings)
+        settings = replace(settings, teacher=teacher.card)
     undefined = machine.precision == "bf16" and machine.device.type == "cpu"
     if undefined and strides_of_a_point(settings.plan, settings.preprocess.size):
         if "precision" in given:
@@ -202,6 +248,7 @@ def prepare(
     notes = [*source.notes, *seen.notes, *found]
     if begun and start:
         weights.fill(model, begun.state, what=plain(start))
+        settings = replace(settings, fresh=tuple(begun.card.data.get(FRESH, ())))
     elif begun:
         known = None if begun.bare else begun.card.classes
         moved = weights.transfer(
@@ -214,6 +261,9 @@ def prepare(
         )
         if run.allow_partial:
             moved.body.refuse_idle()
+        settings = replace(settings, fresh=tuple(moved.missing))
+        refuse_unknown_norms(settings)
+        refuse_idle_decay(settings, given)
         notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {moved}"]
     split = [
         Row(name, label, path, seen.digests[seen.rows[whole]][i])
@@ -232,12 +282,33 @@ def prepare(
         classes=settings.classes,
         preprocess=settings.preprocess,
         data=about,
-        run=kept(run),
+        run=kept(run) | {"teacher": teacher.digest if teacher else None},
         versions=versions(),
         task=settings.task,
         scale=settings.scale,
     )
-    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes)
+    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes, teacher)
+
+
+def refuse_unknown_norms(settings: Settings) -> None:
+    """UsageError where batch norms would keep statistics that no weights brought: 0 and 1, whatever they see."""
+    begun = [name for name in settings.fresh if name.endswith("running_mean")]
+    if settings.freeze_norms and begun:
+        raise UsageError(
+            f"the weights bring no statistics of {some([name.rpartition('.')[0] for name in begun])}, which "
+            "freeze_norms would keep as they begin",
+            "--no-freeze-norms, or weights that fit the network whole",
+        )
+
+
+def refuse_idle_decay(settings: Settings, given: frozenset[str]) -> None:
+    """As run.refuse_idle, where all is pulled to what it began as and nothing to zero."""
+    if settings.run.pull and not settings.fresh:
+        for name in {"weight_decay", "decay_all"} & given:
+            what = (
+                f"--{name.replace('_', '-')} would have no effect: all came with the weights, and pull holds it there"
+            )
+            raise UsageError(what, "leave it out")
 
 
 def columns_of(run: Run) -> Columns:

@@ -36,6 +36,20 @@ class Network(nn.Module):
             x = walk(name, step, x, self.grad_checkpointing)
         return x
 
+    def forward_first(self, x: Tensor, stages: int) -> Tensor:
+        """The map behind the first ``stages`` stages; ``forward_rest`` makes logits of it."""
+        for name, step in self.steps()[: len(self.before) + stages]:
+            x = walk(name, step, x, self.grad_checkpointing)
+        return x
+
+    def forward_rest(self, x: Tensor, stages: int) -> Tensor:
+        """The map behind the first ``stages`` stages to logits (n, classes); of all stages, features."""
+        if stages == len(self.plan.stages):
+            return self.get_classifier()(x)
+        for name, step in self.steps()[len(self.before) + stages :]:
+            x = walk(name, step, x, self.grad_checkpointing)
+        return self.forward_head(x)
+
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """The mean of a map, and with it the logits unless ``pre_logits``."""
         x = torch.flatten(self.avgpool(x), 1) if self.pools else x

@@ -12,6 +12,7 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.finetuning import GENTLE, NONE, SOONER, Mode, mode_of
 from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
@@ -21,6 +22,7 @@ from resnetkit.spec import Sides
 from resnetkit.specfile import find, says, title
 from resnetkit.tasks import TASKS, TaskName
 from resnetkit.units import each
+from resnetkit.walk import shapes
 from resnetkit.zoo import ZOO
 
 SUMS = ("identity", "project", "pad")  # shortcuts that a branch is added to
@@ -73,13 +75,21 @@ class Settings:
     class_weights: tuple[float, ...] | None  # how much a picture of each class counts
     crop: Crop
     flip: bool
+    freeze_norms: bool = False  # batch norms answer with their own statistics while they learn
+    fresh: tuple[str, ...] = ()  # tensors that did not come with the weights
+    teacher: Card | None = None
     task: TaskName = "classes"
     scale: Scale = ()  # of the numbers
+    mode: Mode = NONE  # of fine-tuning
     reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def epochs(self) -> float:
         return self.steps / self.epoch_steps
+
+    def pulls(self, name: str) -> bool:
+        """Whether this parameter is pulled to what it began as, rather than to zero."""
+        return self.run.pull > 0 and name not in self.fresh
 
     @property
     def augment(self) -> Augment:
@@ -109,7 +119,9 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     preprocess = geometry(run, given, facts, card, model, reasons)
     base = lay_out(find(model)) if card is None else card.plan
     plan = with_io(base, channels=preprocess.channels, classes=len(facts.classes))
-    batch = batch_size(run, facts, preprocess, reasons)
+    scratch = card is None
+    mode = NONE if scratch else mode_of(run, given, plan, facts.pictures, preprocess.size)
+    batch = batch_size(run, facts, preprocess, mode, reasons)
     parts = run.accumulate or 1
     if run.repeats > batch:
         raise UsageError(
@@ -117,20 +129,20 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         )
     if parts > batch:
         raise UsageError(f"a batch of {batch} has not {parts} parts", f"--accumulate {batch} or less")
+    frozen = norms_frozen(run)
     few = batch == 1 or (parts > 1 and batch // parts < 3)  # some part may be a single picture
-    if few and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
+    if few and not frozen and all(math.ceil(side / plan.reduction) == 1 for side in preprocess.size):
         raise UsageError(
             f"so few pictures at a time leave batch normalisation one value a channel in {model}",
             "--batch 2 or more, and with --accumulate N at least 3 N",
         )
     epoch_steps = steps_per_epoch(facts.pictures, batch)
-    scratch = card is None
     kind = TASKS[facts.task]
     loss = kind.losses[0] if run.loss == "auto" else run.loss
     if loss not in kind.losses:
         raise UsageError(f"the loss {loss} is not for {kind.name}", f"--loss {' or '.join(kind.losses)}")
     # The squares of the first errors are large: at the full rate they throw a network off.
-    usual = LR[run.optimizer] * batch / 128 * (1 if scratch else 0.1) * (0.1 if loss == "mse" else 1)
+    usual = LR[run.optimizer] * batch / 128 * GENTLE[mode.name] * (0.1 if loss == "mse" else 1)
     crop = run.crop
     if crop == "auto":
         whole = preprocess.resize != "crop" or facts.task == "numbers"  # which may be places, sizes, or how many
@@ -148,7 +160,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         measure=scratch,
         batch=batch,
         epoch_steps=epoch_steps,
-        steps=length(run, facts.pictures, epoch_steps, scratch, reasons),
+        steps=0 if mode.name == "head" else length(run, facts.pictures, epoch_steps, mode, reasons),
         lr=run.lr or usual,
         weight_decay=DECAY[run.optimizer] if run.weight_decay is None else run.weight_decay,
         warmup=(0.3 if run.schedule == "onecycle" else 0.05) if run.warmup is None else run.warmup,
@@ -157,16 +169,23 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
         class_weights=balance(facts.counts) if run.class_weights == "balanced" else None,
         crop=crop,
         flip=run.flip if run.flip is not None else not wary,
+        freeze_norms=frozen,
         task=facts.task,
         scale=facts.scale,
+        mode=mode,
         reasons=reasons,
     )
     if run.lr is None:
-        gentle = [] if scratch else ["gentle with given weights"]
+        gentle = ["gentle with given weights"] if GENTLE[mode.name] < 1 else []
         gentle += ["a tenth for squares"] if loss == "mse" else []
         reasons["lr"] = ", ".join([f"{run.optimizer} at a batch of {batch}", *gentle])
     refuse_idle(settings, given, facts)
     return settings
+
+
+def norms_frozen(run: Run) -> bool:
+    """Whether batch norms keep their statistics: the one place where that is decided."""
+    return bool(run.freeze_norms)
 
 
 def why_not_mirrored(facts: Facts) -> str:
@@ -267,14 +286,15 @@ def two_sides(size: Sides) -> tuple[int, int]:
     return height, width
 
 
-def batch_size(run: Run, facts: Facts, preprocess: Preprocess, reasons: dict[str, str]) -> int:
+def batch_size(run: Run, facts: Facts, preprocess: Preprocess, mode: Mode, reasons: dict[str, str]) -> int:
     if run.batch is not None:
         if run.batch > facts.pictures:
             stays = f", and the learning rate stays {run.lr:g}" if run.lr is not None else ""
             reasons["batch"] = f"there are only {facts.pictures} pictures: every step sees all of them{stays}"
         return min(run.batch, facts.pictures)
     most = 128 if max(preprocess.size) <= SMALL else 32
-    batch = min(most, max(8, 2 ** int(math.log2(max(1, facts.pictures / 12)))), facts.pictures)
+    least = 32 if mode.keeps_maps else 8  # steps behind maps are so short that few large ones are quicker
+    batch = min(most, max(least, 2 ** int(math.log2(max(1, facts.pictures / 12)))), facts.pictures)
     reasons["batch"] = f"for {facts.pictures} pictures of {preprocess.size[0]}x{preprocess.size[1]}"
     return batch
 
@@ -285,15 +305,15 @@ def balance(counts: tuple[int, ...]) -> tuple[float, ...]:
     return tuple(sum(counts) / (present * count) if count else 0.0 for count in counts)
 
 
-def length(run: Run, pictures: int, epoch_steps: int, scratch: bool, reasons: dict[str, str]) -> int:
+def length(run: Run, pictures: int, epoch_steps: int, mode: Mode, reasons: dict[str, str]) -> int:
     if run.steps is not None:
         return run.steps
     if run.epochs is not None:
         return run.epochs * epoch_steps
-    share = 1 if scratch else 5  # good weights need a fifth of the way
+    share = SOONER[mode.name]
     enough = math.ceil(ENOUGH_STEPS / share / epoch_steps)
     epochs = min(max(enough, ENOUGH_EPOCHS // share), MOST_EPOCHS // share)
-    start = "from nothing" if scratch else "from weights"
+    start = {"none": "from nothing", "full": "from weights"}.get(mode.name, "the last of it, from weights")
     reasons["steps"] = f"{epochs} epochs of {pictures} pictures: {start}, at least {ENOUGH_STEPS // share} steps or "
     reasons["steps"] += f"{ENOUGH_EPOCHS // share} epochs, at most {MOST_EPOCHS // share} epochs"
     return epochs * epoch_steps
@@ -312,6 +332,14 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "hue": run.hue > 0 and grey and "the pictures are grey",
         "mixup": run.mixup > 0 and settings.batch == 1 and alone,
         "cutmix": run.cutmix > 0 and settings.batch == 1 and alone,
+        "loss": run.teacher is not None
+        and run.teacher_share == 1
+        and facts.task != "numbers"
+        and "all of the loss is the teacher's",
+        "teacher_temperature": facts.task == "numbers" and "numbers have no probabilities to soften",
+        "teacher_features": run.teacher_features > 0
+        and settings.batch <= (run.accumulate or 1)
+        and "a picture alone is like no other",
         "class_weights": run.class_weights == "balanced" and even(facts),
         "patience": run.patience is not None
         and math.ceil(settings.epochs) <= run.patience + 1
@@ -325,6 +353,8 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         and f"{settings.model} has no shortcuts",
         "zero_init": not settings.measure and GIVEN,
         "init": not settings.measure and GIVEN,
+        "freeze_norms": why_no_norms(settings),
+        "pull": settings.measure and "there are no weights to begin with",
         "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
         "plateau_epochs": never_flat(settings),
         "schedule": never_flat(settings),
@@ -354,6 +384,14 @@ def varied(settings: Settings) -> bool:
     run = settings.run
     always = settings.crop != "none" or settings.flip or run.policy != "none"
     return always or any((run.jitter, run.hue, run.cutout, run.erase, run.mixup, run.cutmix))
+
+
+def why_no_norms(settings: Settings) -> str:
+    """Why there are no statistics of norms that could be kept, or nothing."""
+    if settings.measure:
+        return "there are no weights to begin with"
+    kept = any(name.endswith("num_batches_tracked") for name in shapes(settings.plan))
+    return "" if kept else f"{settings.model} has no batch norms"
 
 
 def even(facts: Facts) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from resnetkit.aliases import guess
 from resnetkit.errors import UsageError, plain
 from resnetkit.published import refuse_idle_unpinned
+from resnetkit.spans import duration
 from resnetkit.spec import Spec
 from resnetkit.specfile import find, settled, title
 
@@ -45,6 +46,7 @@ class Run:
 
     epochs: int | None = None  # passes over the training pictures (auto: enough for the data)
     steps: int | None = None  # length of the run in steps of the optimizer, in place of epochs
+    budget: str | None = None  # time that the run may take here, such as 5m, in place of epochs (none: what it needs)
     patience: int | None = None  # end after so many epochs without a better validation (none: go on)
     batch: int | None = None  # pictures for each step of the optimizer (auto: by the amount of data)
     accumulate: int | None = None  # parts that a batch goes through the network in (auto: 1, more if memory is short)
@@ -52,6 +54,10 @@ class Run:
     weights: str = "auto"  # to start from: a file, timm/NAME, torchvision/NAME or none (auto: published ones, if any)
     allow_partial: bool = False  # take weights that fit the network in part; the rest begins as without weights
     allow_unpinned: bool = False  # take published weights that no commit or hash pins; the SHA-256 found is said
+    finetune: Literal["auto", "head", "stages", "full"] = "auto"  # what learns of given weights (auto: by the data)
+    frozen: int | None = None  # stages that stay as they are where others learn (auto: all but the last)
+    views: int | None = None  # looks at each picture that are kept for learning: as it is, then varied (auto: by data)
+    freeze_norms: bool | None = None  # batch norms keep the statistics that came with the weights (auto: no)
     init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
 
@@ -60,6 +66,7 @@ class Run:
     momentum: float = 0.9  # of SGD, RMSprop, LARS and Muon
     nesterov: bool = True  # SGD and Muon look ahead along their momentum
     weight_decay: float | None = None  # pull to zero (L2 in SGD and Adam), norms and biases spared (auto: by optimizer)
+    pull: float = 0.0  # alpha of a pull to the weights begun with, in place of their decay; a new head decays as usual
     decay_all: bool = False  # weight decay for norms and biases too, as the first papers have it
     schedule: Literal["cosine", "linear", "multistep", "onecycle", "plateau"] = "cosine"  # how the learning rate falls
     warmup: float | None = None  # share of the run spent rising to the highest rate (auto: 0.05, onecycle 0.3)
@@ -73,6 +80,10 @@ class Run:
     loss: Losses = "auto"  # what is made small (auto: cross-entropy; of tags bce, a yes or no each; of numbers huber)
     focal_gamma: float = 2.0  # how much less a picture counts for focal that is easy already
     smoothing: float | None = None  # share of each label spread evenly over all classes (auto: 0.1; of tags 0)
+    teacher: str | None = None  # a model file or run folder of ours whose answers are learned from too (none: labels)
+    teacher_share: float = 0.9  # of the loss that is the teacher's; the labels have the rest
+    teacher_temperature: float = 4.0  # what softens the answers of both, so that unlikely classes show as well
+    teacher_features: float = 0.0  # weight of a loss that finds pictures alike which the teacher finds alike
     class_weights: Literal["none", "balanced"] = "none"  # balanced: pictures of rare classes count more
     sampling: Literal["all", "balanced"] = "all"  # balanced: an epoch shows each class equally often
     l1: float = 0.0  # times the sum of all absolute weights, added to what is made small
@@ -113,6 +124,11 @@ class Run:
             raise UsageError(f"device is {show(self.device)}", "choose auto, cpu, cuda, cuda:1 (the second) or mps")
         if self.epochs is not None and self.steps is not None:
             raise UsageError("epochs and steps both say how long the run is", "give one of the two")
+        if self.budget is not None:
+            duration(self.budget, "budget")
+            if self.epochs is not None or self.steps is not None:
+                what = f"budget and {'steps' if self.epochs is None else 'epochs'} both say how long the run is"
+                raise UsageError(what, "give one of the two")
         if any(late <= early for early, late in zip(self.milestones, self.milestones[1:], strict=False)):
             raise UsageError(f"milestones {spell(self.milestones)} do not rise", "write the shares from small to large")
 
@@ -120,6 +136,7 @@ class Run:
 HINTS = typing.get_type_hints(Run)
 GIVEN = "the weights are given"
 UNTUNED = ("none", "trivialaugment")  # policies without strength or count
+TEACHING = ("teacher_share", "teacher_temperature", "teacher_features")  # how a teacher is heard
 COLUMNS = (
     "image_column",
     "label_column",
@@ -130,7 +147,7 @@ COLUMNS = (
     "separator",
 )  # of a list
 # Where None means "not done"; elsewhere it means "decided for you".
-OFF = {"clip", "ema", "group_column", "patience", "weight_column"}
+OFF = {"budget", "clip", "ema", "group_column", "patience", "teacher", "weight_column"}
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "size": ((">=", 8), ("<=", 4096)),
@@ -142,9 +159,12 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "patience": ((">=", 1), ("<=", 10**6)),
     "accumulate": ((">=", 1), ("<=", 10**6)),
     "ema": ((">", 0), ("<", 1)),
+    "frozen": ((">=", 1), ("<=", 100)),
+    "views": ((">=", 1), ("<=", 1000)),
     "lr": ((">", 0), ("<=", 10**6)),
     "momentum": ((">=", 0), ("<", 1)),
     "weight_decay": ((">=", 0), ("<=", 10**6)),
+    "pull": ((">=", 0), ("<=", 10**6)),
     "warmup": ((">=", 0), ("<", 1)),
     "milestones": ((">", 0), ("<", 1)),  # each of them
     "plateau_epochs": ((">=", 1), ("<=", 10**6)),
@@ -156,6 +176,9 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "drop_path": ((">=", 0), ("<", 1)),
     "l1": ((">=", 0), ("<=", 10**6)),
     "focal_gamma": ((">", 0), ("<=", 100)),
+    "teacher_share": ((">=", 0), ("<=", 1)),
+    "teacher_temperature": ((">", 0), ("<=", 1000)),
+    "teacher_features": ((">=", 0), ("<=", 10**6)),
     "smoothing": ((">=", 0), ("<", 1)),
     "crop_scale": ((">", 0), ("<=", 1)),
     "policy_strength": ((">=", 0), ("<=", 1)),
@@ -287,10 +310,17 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
-        "there are no weights to begin with": ("allow_partial",) if run.weights == "none" else (),
+        "there are no weights to begin with": ("allow_partial", "freeze_norms", "pull", "finetune", "frozen", "views")
+        if run.weights == "none"
+        else (),
         "weights that were not named fit whole": ("allow_partial",) if run.weights == "auto" else (),
         GIVEN: ("zero_init", "init") if run.weights not in ("none", "auto") else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),
+        "there is no teacher": TEACHING if run.teacher is None else (),
+        "no share of the loss is the teacher's": ("teacher_temperature",) if run.teacher_share == 0 else (),
+        "all of the loss is the teacher's": ("smoothing", "focal_gamma")
+        if run.teacher and run.teacher_share == 1
+        else (),
         f"the policy is {run.policy}": ("policy_strength", "policy_count") if run.policy in UNTUNED else (),
         f"{title(run.model)} has no shortcuts": ("zero_init", "drop_path") if not branches(run.model) else (),
     }
@@ -298,6 +328,9 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         for name in names:
             if name in given:
                 raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")
+    if run.teacher is not None and run.teacher_share == run.teacher_features == 0:
+        what = "the teacher would have no effect: teacher_share and teacher_features are both 0"
+        raise UsageError(what, "leave the teacher out, or give one of the two")
     if not os.path.lexists(run.weights):
         refuse_idle_unpinned(run.weights, run.allow_unpinned)
     elif run.allow_unpinned:

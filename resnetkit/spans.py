@@ -18,6 +18,20 @@ class Span:
     seconds: bool
 
 
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+TIME = re.compile(r"(\d+(?:\.\d+)?)\s*([smh]?)")
+LONGEST = 365 * 24 * 3600
+
+
+def duration(text: str, name: str) -> float:
+    """``90``, ``90s``, ``5m`` or ``1.5h`` in seconds; raises UsageError naming ``name`` for anything else."""
+    match = TIME.fullmatch(text.strip())
+    seconds = float(match[1]) * UNITS[match[2]] if match else 0.0
+    if not 1 <= seconds <= LONGEST:
+        raise UsageError(f"{name} is {text!r}; it takes a time", "write 90s, 5m or 1.5h, for example")
+    return seconds
+
+
 def span(text: str, name: str, *, folder: bool = False, least: float = 0) -> Span:
     """``5`` is five frames, ``0.5s`` half a second; raises UsageError naming ``name`` for anything else.
 

@@ -10,21 +10,26 @@ from typing import Any
 
 import resnetkit.run as runs
 from resnetkit import download, files, modelfile, runfile
+from resnetkit.budget import planned
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
 from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.maps import Lessons, Looked
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick
 from resnetkit.engine.stop import Stop, Stopped, listening, until
-from resnetkit.engine.train import Epoch, Save, Split, fit
+from resnetkit.engine.train import Epoch, Save, Split, fit, score
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
+from resnetkit.lessons import begin
 from resnetkit.report import board, tables
 from resnetkit.report.results import picture_notes, write_curves, write_evaluation
+from resnetkit.resolve import Settings
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
+from resnetkit.spans import duration
 from resnetkit.tasks import TASKS
 
 
@@ -53,7 +58,7 @@ class Done:
     seconds: float  # of this process
 
 
-Event = Note | Begin | Tick | Epoch | Done
+Event = Note | Begin | Looked | Tick | Epoch | Done
 
 
 def training(
@@ -65,15 +70,21 @@ def training(
 ) -> Generator[Event]:
     """A new run. Nothing is written before the first event; raises Stopped after a polite signal."""
     check_out(run.out)
+    began, until = time.monotonic(), None
     job = prepare(run, given, watch=watch, fetching=fetching)
-    run, given = job.settings.run, given - {"allow_unpinned"}  # weights are named as they were found, for all times
+    if run.budget is not None:
+        until = began + duration(run.budget, "budget")
+        plan = planned(job, given, time.monotonic() - began)
+        job = replace(plan.job, notes=[*job.notes, plan.said])
+    run = job.settings.run  # weights are named as they were found, and the length as it was planned, for all times
+    given -= {"allow_unpinned", "budget"}
     folder = RunFolder.create(run.out, job.settings.model)
     with folder.locked(), threads(job.pass_macs):
         write_split(folder.path / "split.csv", job.split)
         if run.weights != "none":
-            modelfile.save(folder.start, job.model.state_dict(), job.card)
+            modelfile.save(folder.start, job.model.state_dict(), job.start_card)
         files.write_text(folder.settings, runfile.dumps(run, given))  # last: with it the folder can be resumed
-        yield from work(job, folder)
+        yield from work(job, folder, until)
 
 
 def resuming(
@@ -113,6 +124,13 @@ def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder)
     """A checkpoint belongs to the settings it was made with; one that it does not know yet was at its default."""
     before, now = snapshot.values.get("run"), json.loads(json.dumps(job.card.run))
     before = {**json.loads(json.dumps(kept(Run()))), **(before if isinstance(before, dict) else {})}
+    teachers = [about.get("teacher") for about in (before, now)]
+    if None not in teachers and teachers[0] != teachers[1]:
+        raise WeightsError(
+            f"the teacher {plain(job.settings.run.teacher)} is not the one that this run began with, whose SHA-256 is "
+            f"{teachers[0]}",
+            "put that file back, or begin a new run",
+        )
     if before != now:
         names = [name for name in now if before.get(name) != now[name]]
         raise UsageError(
@@ -121,11 +139,14 @@ def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder)
         )
 
 
-def work(job: Job, folder: RunFolder) -> Generator[Event]:
-    """Train to the end, measure, and leave everything in the folder. The folder is locked already."""
+def work(job: Job, folder: RunFolder, until: float | None = None) -> Generator[Event]:
+    """Train to the end, measure, and leave everything in the folder. The folder is locked already.
+
+    ``until`` is when the clock ends a run that is slower than was planned, behind an epoch.
+    """
     began, run, task = time.monotonic(), job.settings.run, TASKS[job.settings.task]
     yield from (Note(text) for text in job.notes)
-    state = State.start(job.model, job.settings, job.machine)
+    state = State.start(job.model, job.settings, job.machine, job.teacher)
     snapshot, damage = checkpoint.newest(folder.checkpoints)
     yield from (Note(text) for text in damage)
     if snapshot is None and folder.quarantine.exists():
@@ -158,9 +179,11 @@ def work(job: Job, folder: RunFolder) -> Generator[Event]:
         ):
             if shown and not state.step:
                 shown.begin(dict(job.lines()) | asdict(run))
-            yield from steps(job, folder, state, stop, shown)
+            lessons = yield from prepared(job, folder, state, stop)
+            if not stop:
+                yield from steps(job, folder, state, stop, shown, lessons, until)
             if not stop and state.step < job.settings.steps:
-                yield Note(early(state))
+                yield Note(early(state, job.settings))
             metrics = None if stop else conclude(job, folder, state, stop)
             if shown and metrics is not None:
                 shown.end(state.step, metrics, folder.path)
@@ -190,12 +213,61 @@ def in_parts(job: Job, folder: RunFolder, state: State) -> Note:
     return Note(memory.parted(job.settings, state.parts))
 
 
+def prepared(
+    job: Job, folder: RunFolder, state: State, stop: Stop
+) -> Generator[Note | Looked | Epoch, None, Lessons | None]:
+    """The maps that a fine-tuning run learns from in place of pictures, if it does; and first of all its head."""
+    has_head = bool(state.history)
+    found = yield from noted(begin(job, state, stop, has_head=has_head))
+    if found is None:
+        return None
+    if not has_head:
+        epoch = score(state, job.settings, job.machine, job.sets["val"], job.workers, stop, found)
+        if epoch is None:
+            return None
+        record(folder, state, epoch)
+        yield epoch
+        save(job, folder, state)
+    return found if job.settings.mode.keeps_maps else None
+
+
+def noted(looks: Generator[Looked | str, None, Lessons | None]) -> Generator[Note | Looked, None, Lessons | None]:
+    while True:
+        try:
+            event = next(looks)
+        except StopIteration as end:
+            return end.value
+        yield Note(event) if isinstance(event, str) else event
+
+
+def record(folder: RunFolder, state: State, epoch: Epoch) -> None:
+    tables.write_epochs(folder.path / "results.csv", state.history)
+    folder.journal("epoch", **epoch.row, best=epoch.best)
+
+
 def steps(
-    job: Job, folder: RunFolder, state: State, stop: Stop, shown: board.Board | None
+    job: Job,
+    folder: RunFolder,
+    state: State,
+    stop: Stop,
+    shown: board.Board | None,
+    lessons: Lessons | None,
+    until: float | None,
 ) -> Iterator[Note | Tick | Epoch]:
     """fit(), with what it brings written down as it comes."""
+    train_set, val_set = job.sets["train"], job.sets["val"]
     with closing(
-        fit(state, job.settings, job.machine, job.sets["train"], job.sets["val"], workers=job.workers, stop=stop)
+        fit(
+            state,
+            job.settings,
+            job.machine,
+            train_set,
+            val_set,
+            workers=job.workers,
+            stop=stop,
+            lessons=lessons,
+            until=until,
+        )
     ) as events:
         for event in events:
             if isinstance(event, Save):
@@ -207,17 +279,18 @@ def steps(
                 yield in_parts(job, folder, state)
                 continue
             if isinstance(event, Epoch):
-                tables.write_epochs(folder.path / "results.csv", state.history)
-                folder.journal("epoch", **event.row, best=event.best)
+                record(folder, state, event)
             if shown:
                 shown.take(event)
             yield event
 
 
-def early(state: State) -> str:
+def early(state: State, settings: Settings) -> str:
     """Why a run ends before its last step."""
     best, last = state.best, state.history[-1]["epoch"]
     assert best is not None
+    if not state.over(settings):
+        return f"ended after epoch {last}, step {state.step} of {settings.steps}: the time of the run is over"
     return f"ended after epoch {last}: none since epoch {best['epoch']} was better, and patience is over"
 
 

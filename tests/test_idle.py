@@ -16,14 +16,21 @@ from resnetkit import cli, job, modelfile, pretrained
 from resnetkit.create import create_model
 from resnetkit.errors import KitError, UsageError
 from resnetkit.job import prepare
+from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
+from resnetkit.plan import with_io
 from resnetkit.report import progress
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import HINTS, Run, refuse_idle
+from resnetkit.zoo import find
 
 EVEN = dataclasses.replace(SMALL, counts=(9, 9))
 LISTED = dataclasses.replace(PHOTOS, listed=True)
 NUMBERS = dataclasses.replace(LISTED, task="numbers", scale=((0.0, 1.0),) * len(PHOTOS.classes))
+TAGS = dataclasses.replace(LISTED, task="tags")
+ALL: dict[str, Any] = {"teacher": "t", "teacher_share": 1.0}
+FEATURES: dict[str, Any] = {"teacher": "t", "teacher_features": 1.0}
+GROUPS = dataclasses.replace(CARD, model="resnet50_gn", plan=with_io(lay_out(find("resnet50_gn")), classes=2))
 # What a run gives beside the field, on which data, and from which weights; the field is given a value that is not its
 # default, so that it would act if it could.
 Idle = tuple[dict[str, Any], Facts, Card | None]
@@ -43,10 +50,27 @@ IDLE: dict[str, list[Idle]] = {
         ({"separator": ";"}, NUMBERS, None),
         ({"separator": ";", "task": "classes"}, LISTED, None),
     ],
-    "smoothing": [({"smoothing": 0.1}, NUMBERS, None)],
+    "smoothing": [({"smoothing": 0.1}, NUMBERS, None), ({"smoothing": 0.1, **ALL}, SMALL, None)],
     "init": [({"init": "fan-in"}, PHOTOS, CARD)],
     "allow_partial": [({"allow_partial": True}, PHOTOS, None)],
     "allow_unpinned": [({"allow_unpinned": True}, PHOTOS, None)],
+    "freeze_norms": [
+        *(({"freeze_norms": yes}, PHOTOS, None) for yes in (True, False)),
+        ({"freeze_norms": True}, PHOTOS, GROUPS),
+    ],
+    "teacher_share": [({"teacher_share": 0.5}, PHOTOS, None)],
+    "teacher_temperature": [
+        ({"teacher_temperature": 2.0}, PHOTOS, None),
+        ({"teacher_temperature": 2.0, "teacher": "t"}, NUMBERS, None),
+        ({"teacher_temperature": 2.0, **FEATURES, "teacher_share": 0.0}, SMALL, None),
+    ],
+    "teacher_features": [
+        ({"teacher_features": 1.0}, PHOTOS, None),
+        ({**FEATURES, "batch": 1, "model": "resnet20"}, SMALL, None),
+        ({**FEATURES, "batch": 8, "accumulate": 8, "model": "resnet20", "size": 64}, SMALL, None),
+    ],
+    "loss": [({"loss": "bce", **ALL}, SMALL, None), ({"loss": "focal", **ALL}, TAGS, None)],
+    "pull": [({"pull": 0.01}, PHOTOS, None)],
     "repeats": [({"repeats": 2, "crop": "none", "flip": False}, SMALL, None)],
     "patience": [({"patience": 4, "epochs": 5}, SMALL, None), ({"patience": 3, "steps": 300}, SMALL, None)],
     "zero_init": [({"zero_init": True}, PHOTOS, CARD), ({"zero_init": True, "model": "plain20"}, SMALL, None)],
@@ -97,8 +121,16 @@ IDLE: dict[str, list[Idle]] = {
     ],
     "mixup": [({"mixup": 0.2, "batch": 1, "model": "resnet20"}, SMALL, None)],
     "cutmix": [({"cutmix": 1.0, "batch": 1, "model": "resnet20"}, SMALL, None)],
-    "epochs": [({"epochs": 3, "steps": 10}, SMALL, None)],
-    "steps": [({"steps": 10, "epochs": 3}, SMALL, None)],
+    "epochs": [({"epochs": 3, "steps": 10}, SMALL, None), ({"epochs": 3, "finetune": "head"}, SMALL, CARD)],
+    "steps": [({"steps": 10, "epochs": 3}, SMALL, None), ({"steps": 10, "finetune": "head"}, SMALL, CARD)],
+    "budget": [({"budget": "5m", "epochs": 3}, SMALL, None)],
+    "finetune": [({"finetune": "full"}, SMALL, None)],
+    "frozen": [
+        ({"frozen": 1}, SMALL, None),
+        ({"frozen": 1, "finetune": "head"}, SMALL, CARD),
+        ({"frozen": 1, "finetune": "full"}, SMALL, CARD),
+    ],
+    "views": [({"views": 3}, SMALL, None)],
     "accumulate": [({"accumulate": 9, "batch": 8}, SMALL, None)],
     "model": [({"model": "resnet50"}, PHOTOS, CARD)],
 }
@@ -110,13 +142,13 @@ ALWAYS = {
     "weights": "they are what the network begins with",
     "optimizer": "each moves weights in its own way",
     "lr": "every optimizer has a rate",
+    "teacher": "its answers or its features are learned; that neither is, is refused by the names of the two",
     "weight_decay": "every optimizer has one",
     "warmup": "every schedule has one",
     "inner_dropout": "every branch has a last convolution",
     "layer_decay": "every network has a head and a stem",
     "clip": "every gradient has a length",
     "ema": "every network has weights",
-    "loss": "each is another formula",
     "l1": "every network has weights",
     "dropout": "every network has a head",
     "crop": "every picture has edges",

@@ -27,6 +27,7 @@ from resnetkit.engine.step import Tick
 from resnetkit.errors import ResourceError
 from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
+from resnetkit.network import Network
 from resnetkit.run import Run
 from resnetkit.training import Note, resuming, training
 from resnetkit.walk import rows
@@ -184,7 +185,7 @@ def test_parts_that_memory_asked_for_are_gone_on_with(
     """The limit is met at step 5, and gone when the run is resumed; the end is the same to the byte."""
     start = State.start
 
-    def limited(model: nn.Module, *rest: Any) -> State:
+    def limited(model: Network, *rest: Any) -> State:
         state = start(model, *rest)
 
         def late(module: nn.Module, given: tuple[Tensor]) -> None:

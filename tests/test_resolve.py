@@ -9,6 +9,7 @@ import pytest
 from resnetkit.data.augment import Augment
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.finetuning import GENTLE
 from resnetkit.job import variation
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
@@ -99,7 +100,10 @@ def test_weights_bring_their_network_their_channels_and_their_scale() -> None:
     assert not settings.measure
     assert decide(GREY, CARD).preprocess.channels == 3
     assert decide(PHOTOS, CARD, size=64).preprocess.size == (64, 64)
-    assert settings.lr == pytest.approx(decide(PHOTOS).lr / 10)
+    usual = decide(PHOTOS)
+    assert settings.lr / settings.batch == pytest.approx(usual.lr / usual.batch * GENTLE[settings.mode.name])
+    full = decide(PHOTOS, CARD, finetune="full")
+    assert full.lr == pytest.approx(0.3 * usual.lr)
     assert settings.steps < decide(PHOTOS, model="resnet20").steps
 
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import safetensors.torch
@@ -25,6 +25,7 @@ from resnetkit.engine.stop import Stopped
 from resnetkit.errors import DataError, ResourceError, UsageError, WeightsError
 from resnetkit.files import write_bytes
 from resnetkit.job import prepare
+from resnetkit.network import Network
 from resnetkit.run import Run
 from resnetkit.training import Done, Event, resuming, training
 
@@ -289,7 +290,7 @@ def test_a_folder_is_a_run_only_once_all_it_begins_with_is_there(
 def test_the_scaler_of_fp16_is_part_of_the_state() -> None:
     from resnetkit.engine.state import State
 
-    model = torch.nn.Linear(2, 2)
+    model = cast(Network, torch.nn.Linear(2, 2))
     states = []
     for scale in (4.0, 65536.0):
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)

@@ -27,15 +27,17 @@ ROOMS = """
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
-    targets resolve
-    engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
-    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.state
-    engine.step engine.evaluate engine.train
+    targets finetuning resolve
+    mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
+    engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
+    engine.state
+    engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
-    report.tables report.fonts report.pictures report.scatter report.results report.board
-    runfolder sweep study classifier clips report.clips job forecast training trials report.progress
+    report.tables report.fonts report.pictures report.scatter report.rates report.results report.board
+    runfolder sweep study classifier clips report.clips job forecast budget lessons rates training trials
+    report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.answering verbs.networks verbs.exporting verbs.weights
+    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.networks verbs.exporting verbs.weights
     verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
@@ -47,6 +49,7 @@ LATE = {
     # Each verb loads what it needs, so that help is there at once.
     "verbs.training": {"resnetkit"},
     "verbs.sweeping": {"resnetkit"},
+    "verbs.rates": {"resnetkit"},
     "verbs.answering": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
@@ -59,6 +62,7 @@ LATE = {
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
+    "mapstore": {"safetensors", "torch"},  # how much it holds is known without them
     "safetensor": {"safetensors", "torch"},  # the card of a model is read without them
     "trials": {"resnetkit.report.pictures"},
     "study": {"optuna"},  # an extra
@@ -66,6 +70,7 @@ LATE = {
     "report.results": {
         "resnetkit.report.fonts",
         "resnetkit.report.pictures",
+        "resnetkit.report.rates",
         "resnetkit.report.scatter",
     },  # matplotlib loads where something is drawn
 }
@@ -76,6 +81,7 @@ PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,
     "caching",
+    "mapstore",
     "dice",
     "smoothing",
     *(room for room in ROOMS if room.startswith("data.")),

@@ -38,6 +38,8 @@ def values(name: str) -> st.SearchStrategy[Any]:
         found = st.sampled_from(typing.get_args(kind))
     elif name == "model":
         found = st.sampled_from([name for name in ZOO if ZOO[name].ndim == 2])
+    elif name == "budget":
+        found = st.sampled_from(["90", "90s", "5m", "1.5h"])
     elif name == "device":
         found = st.sampled_from(["auto", "cpu", "cuda", "cuda:3", "mps"])
     elif typing.get_origin(kind) is tuple:
@@ -53,7 +55,9 @@ def values(name: str) -> st.SearchStrategy[Any]:
 
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
-    chosen = draw(st.sets(st.sampled_from(list(HINTS)))) - draw(st.sampled_from([{"epochs"}, {"steps"}]))
+    chosen = draw(st.sets(st.sampled_from(list(HINTS)))) - draw(
+        st.sampled_from([{"epochs", "budget"}, {"steps", "budget"}, {"epochs", "steps"}])
+    )
     return Run(**{name: draw(values(name)) for name in chosen})
 
 
@@ -113,6 +117,8 @@ def test_the_ranges() -> None:
         "size": "at least 8 and at most 4096, or auto",
         "val_share": "more than 0 and less than 1",
         "max_pixels": "at least 1024 and at most 10000000000",
+        "frozen": "at least 1 and at most 100, or auto",
+        "views": "at least 1 and at most 1000, or auto",
         "epochs": "at least 1 and at most 1000000, or auto",
         "steps": "at least 1 and at most 1000000000, or auto",
         "batch": "at least 1 and at most 1000000, or auto",
@@ -129,6 +135,10 @@ def test_the_ranges() -> None:
         "clip": "more than 0, or none",
         "smoothing": "at least 0 and less than 1, or auto",
         "layer_decay": "more than 0 and at most 1",
+        "pull": "at least 0 and at most 1000000",
+        "teacher_share": "at least 0 and at most 1",
+        "teacher_temperature": "more than 0 and at most 1000",
+        "teacher_features": "at least 0 and at most 1000000",
         "dropout": "at least 0 and less than 1",
         "inner_dropout": "at least 0 and less than 1",
         "drop_path": "at least 0 and less than 1",
@@ -200,6 +210,9 @@ def test_values_outside_are_refused_by_name(name: str, value: Any) -> None:
         ({"device": "gpu"}, "device is 'gpu'"),
         ({"device": "cuda:"}, "device is 'cuda:'"),
         ({"epochs": 3, "steps": 100}, "epochs and steps"),
+        ({"epochs": 3, "budget": "5m"}, "budget and epochs"),
+        ({"budget": "soon"}, "budget is 'soon'"),
+        ({"budget": "0.1s"}, "budget is '0.1s'"),
         ({"milestones": (0.5, 0.5)}, "do not rise"),
         ({"milestones": (0.75, 0.5)}, "do not rise"),
     ],

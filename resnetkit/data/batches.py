@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class Batch:
     """What one step learns from."""
 
     index: NDArray[np.int64]  # places among the examples
-    images: NDArray[np.uint8]  # (n, h, w, c), not normalized
+    images: Any  # uint8 (n, h, w, c), not normalized; or maps, as a tensor (n, c, h, w)
     labels: Labels
     weights: NDArray[np.float64] | None = None
 

@@ -5,8 +5,10 @@ import copy
 import torch
 from torch import nn
 
+from resnetkit.network import Network
 
-def begin(model: nn.Module) -> nn.Module:
+
+def begin(model: Network) -> Network:
     """A second network to keep the mean in, equal to the first."""
     return copy.deepcopy(model).requires_grad_(False)
 

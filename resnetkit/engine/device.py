@@ -40,8 +40,13 @@ class Machine:
         """Loss scaling, which fp16 needs: its smallest gradients would vanish. In other precisions it does nothing."""
         return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
 
-    def images(self, pixels: NDArray[np.uint8], preprocess: Preprocess) -> Tensor:
-        """Pictures as the network takes them: uint8 (n, h, w, c) -> normalised float32 (n, c, h, w), channels last."""
+    def images(self, pixels: NDArray[np.uint8] | Tensor, preprocess: Preprocess) -> Tensor:
+        """Pictures as the network takes them: uint8 (n, h, w, c) -> normalised float32 (n, c, h, w), channels last.
+
+        Maps, which are tensors already, are only moved.
+        """
+        if isinstance(pixels, Tensor):
+            return pixels.to(self.device, non_blocking=True)
         moved = torch.from_numpy(pixels).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         shape = (1, -1, 1, 1)
         mean = torch.tensor(preprocess.mean, device=self.device).view(shape)

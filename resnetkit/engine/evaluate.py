@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from resnetkit.data.batches import Examples, eval_batches
 from resnetkit.data.parts import Labels
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
+from resnetkit.network import Network
 
 SMALL = 64  # pixels along the longer side
 EVAL_BATCH = {True: 250, False: 32}  # small pictures, photographs: one value each, so that figures repeat to the bit
@@ -33,6 +34,20 @@ def answer(model: nn.Module, examples: Examples, machine: Machine, workers: int 
     model.eval()
     for index, images, labels, errors in eval_batches(examples, batch=at_once(examples.preprocess), workers=workers):
         yield Answers(index, forward(model, images, examples.preprocess, machine), labels, errors)
+
+
+@torch.inference_mode()
+def answer_maps(
+    network: Network, maps: Tensor, stages: int, labels: Labels, preprocess: Preprocess, machine: Machine
+) -> Iterator[Answers]:
+    """The same of pictures that have been through the first ``stages`` stages already: maps (n, ...)."""
+    network.eval()
+    batch = at_once(preprocess)
+    for start in range(0, len(labels), batch):
+        index = np.arange(start, min(start + batch, len(labels)), dtype=np.int64)
+        with machine.autocast():
+            logits = network.forward_rest(maps[index].to(machine.device), stages)
+        yield Answers(index, logits.float().cpu().numpy(), labels[index], [])
 
 
 def at_once(preprocess: Preprocess) -> int:

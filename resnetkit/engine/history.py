@@ -15,6 +15,25 @@ def better(row: Row, than: Row | None) -> bool:
     return (row[judge], -row["val_loss"]) > (than[judge], -than["val_loss"])
 
 
+def as_good(row: Row, history: Sequence[Row], pictures: int) -> bool:
+    """Whether an epoch is as good as the best of ``history``, or not surely worse: the last such one is then taken.
+
+    Surely is more than one standard error of a share of so many ``pictures`` (Breiman et al. 1984, section 3.4.3), with
+    two more right and two more wrong, since even all of a few say little (Agresti & Coull 1998): among epochs that a
+    small validation part cannot tell apart, the longest taught is not there by luck.
+    Of tasks that are not judged by a share of right answers the best is taken.
+    """
+    judge = f"val_{judged_by(row).judge}"
+    if judge != "val_accuracy" or not history:
+        best = None
+        for other in history:
+            best = other if better(other, best) else best
+        return better(row, best)
+    most = max(other[judge] for other in history)
+    share = (most * pictures + 2) / (pictures + 4)
+    return row[judge] >= most - (share * (1 - share) / (pictures + 4)) ** 0.5
+
+
 def waits(history: Sequence[Row]) -> list[int]:
     """For each epoch how many have passed since the best one by then: 0 where it is the best itself."""
     best: Row | None = None

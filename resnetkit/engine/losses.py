@@ -31,7 +31,10 @@ class Loss:
         """Float32 logits (n, classes) -> a scalar, in nats. ``counts`` (n,) says how much each picture counts."""
         if self.kind == "cross-entropy" and self.weights is None and counts is None:
             return cross_entropy(logits, targets, label_smoothing=self.smoothing)
-        losses = self.each(logits, targets)
+        return self.mean(self.each(logits, targets), targets, counts)
+
+    def mean(self, losses: Tensor, targets: Tensor, counts: Tensor | None) -> Tensor:
+        """Of losses (n,), each counted as its class and its picture count."""
         if self.weights is not None:
             losses = losses * (self.weights[targets] if targets.ndim == 1 else targets @ self.weights)
         return (losses if counts is None else losses * counts).mean()

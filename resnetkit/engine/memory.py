@@ -33,9 +33,14 @@ def need(settings: Settings, machine: Machine, workers: int) -> Need:
     numbers = 4 if run.mixup or run.cutmix else 1  # float32 copies of a batch
     pixels = settings.batch * seen.size[0] * seen.size[1] * seen.channels
     width = DTYPES[machine.precision].itemsize
+    told, taught = 0, 0
+    if settings.teacher:
+        plan, size = settings.teacher.plan, settings.teacher.preprocess.size
+        told = cost.totals(plan).parameters * 4
+        taught = cost.pass_bytes(plan, size, width) + 4 * 4 * plan.channels * size[0] * size[1]
     return Need(
-        fixed=weights * 4 * COPIES + pixels * (workers + 2 + 4 * numbers),
-        picture=cost.step_bytes(settings.plan, seen.size, width),
+        fixed=weights * 4 * (COPIES + (run.pull > 0)) + pixels * (workers + 2 + 4 * numbers) + told,
+        picture=cost.step_bytes(settings.plan, seen.size, width) + taught,
     )
 
 
@@ -63,7 +68,7 @@ def fewest_parts(settings: Settings, machine: Machine, workers: int) -> int:
 
 def most_parts(settings: Settings) -> int:
     """A part has at least one picture; where the last map has one point, two, or its norm would have nothing to do."""
-    one_point = all(side <= settings.plan.reduction for side in settings.preprocess.size)
+    one_point = not settings.freeze_norms and all(side <= settings.plan.reduction for side in settings.preprocess.size)
     return max(1, settings.batch // 3) if one_point else settings.batch
 
 

@@ -43,26 +43,32 @@ def grouped(model: nn.Module, settings: Settings) -> list[dict[str, Any]]:
     """Parameters that are treated alike.
 
     Weight decay is for weights that multiply: norms and biases are spared (He et al. 2019, section 3.1) unless
-    ``decay_all``. ``kernel``: what LARS and LAMB scale as a layer, and Muon makes orthogonal, which is not meant for
-    the first and last layer. ``scale``: of the learning rate, 1 for the head and less for each block before it, least
-    for the stem (Clark et al. 2020, arXiv:2003.10555, section 3.1).
+    ``decay_all``, and so is what is pulled to where it began. ``kernel``: what LARS and LAMB scale as a layer, and Muon
+    makes orthogonal, which is not meant for the first and last layer. ``scale``: of the learning rate, 1 for the head
+    and less for each block before it, least for the stem (Clark et al. 2020, arXiv:2003.10555, section 3.1).
     """
     plan = settings.plan
     stages = enumerate(plan.stages)
     blocks = [f"{stage_name(plan.family, s)}.{b}." for s, stage in stages for b in range(len(stage))]
     head = HEAD[plan.family] + "."
-    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[bool, bool, float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         weight = parameter.ndim > 1
         outer = name in (f"{first_name(plan)}.weight", f"{head}weight") and settings.run.optimizer == "muon"
         height = next((n for n, block in enumerate(blocks, start=1) if name.startswith(block)), 0)
         below = 0 if name.startswith(head) else len(blocks) + 1 - height
         if parameter.requires_grad:
-            groups.setdefault((weight, weight and not outer, settings.run.layer_decay**below), []).append(parameter)
+            alike = (weight, weight and not outer, settings.run.layer_decay**below, settings.pulls(name))
+            groups.setdefault(alike, []).append(parameter)
     decay, every = settings.weight_decay, settings.run.decay_all
     return [
-        {"params": params, "weight_decay": decay if weight or every else 0.0, "kernel": kernel, "scale": scale}
-        for (weight, kernel, scale), params in sorted(groups.items(), key=lambda group: group[0], reverse=True)
+        {
+            "params": params,
+            "weight_decay": decay if (weight or every) and not pulled else 0.0,
+            "kernel": kernel,
+            "scale": scale,
+        }
+        for (weight, kernel, scale, pulled), params in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
 
 

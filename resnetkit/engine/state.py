@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnetkit.engine import average
 from resnetkit.engine.checkpoint import Snapshot
@@ -12,6 +12,9 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.history import Row, waits
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import optimizer
+from resnetkit.engine.pull import Pull
+from resnetkit.engine.teacher import Teacher
+from resnetkit.network import Network
 from resnetkit.resolve import Settings
 
 
@@ -19,7 +22,7 @@ from resnetkit.resolve import Settings
 class State:
     """All that a run is between two steps: saved whole, restored whole."""
 
-    model: nn.Module
+    model: Network
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0
@@ -28,20 +31,36 @@ class State:
     history: list[Row] = field(default_factory=list)
     best: Row | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    average: nn.Module | None = None  # of the weights, where the run keeps one
+    average: Network | None = None  # of the weights, where the run keeps one
     noise: Noise | None = None
+    pull: Pull | None = None  # to the weights as they are at the start, which a run that goes on starts from again
+    teacher: Teacher | None = None  # who never changes
 
     @classmethod
-    def start(cls, model: nn.Module, settings: Settings, machine: Machine) -> "State":
-        model = machine.prepare(model)
+    def start(cls, model: Network, settings: Settings, machine: Machine, teacher: Teacher | None = None) -> "State":
+        machine.prepare(model)
+        for _, step in model.steps()[: len(model.before) + settings.mode.frozen]:
+            step.requires_grad_(not settings.mode.frozen)
         mean = average.begin(model) if settings.run.ema is not None else None
         run = settings.run
         noise = Noise(model, settings) if run.dropout or run.inner_dropout or run.drop_path else None
         parts = settings.run.accumulate or 1
-        return cls(model, optimizer(model, settings), machine.scaler(), parts=parts, average=mean, noise=noise)
+        pull = Pull(model, settings) if run.pull else None
+        if teacher:
+            machine.prepare(teacher.model)
+        return cls(
+            model,
+            optimizer(model, settings),
+            machine.scaler(),
+            parts=parts,
+            average=mean,
+            noise=noise,
+            pull=pull,
+            teacher=teacher,
+        )
 
     @property
-    def judged(self) -> nn.Module:
+    def judged(self) -> Network:
         """The network that is evaluated and kept."""
         return self.model if self.average is None else self.average
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from resnetkit.data.batches import Batch
 from resnetkit.engine import average, memory
@@ -16,7 +16,9 @@ from resnetkit.engine.mix import main_class, mixed
 from resnetkit.engine.optim import clip, tune
 from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.state import State
+from resnetkit.engine.teacher import see, taught
 from resnetkit.errors import DivergedError, some
+from resnetkit.layers import BATCH_NORMS
 from resnetkit.resolve import Settings
 from resnetkit.tasks import TaskName
 
@@ -47,7 +49,7 @@ def train(
         lr = lr_at((state.step + 0.5) / settings.steps, settings, state.history)
         tune(state.optimizer, lr, settings)
 
-        state.model.train()
+        awaken(state.model, settings)
         images = machine.images(batch.images, settings.preprocess)
         labels = machine.put(targets_of(batch.labels, settings))
         counts = None if batch.weights is None else machine.put(batch.weights.astype(np.float32))
@@ -67,6 +69,8 @@ def train(
         state.scaler.unscale_(state.optimizer)
         if settings.run.l1:
             add_l1(state.model, settings.run.l1)
+        if state.pull:
+            state.pull.add()
         gradient = float(clip(state.model, settings.run.clip))
         if not math.isfinite(gradient) and not state.scaler.is_enabled():  # a scaler skips such a step by itself
             diverged("gradient", gradient, lr, state, batch, names)
@@ -84,6 +88,15 @@ def train(
         yield tick
 
 
+def awaken(model: nn.Module, settings: Settings) -> None:
+    """Into the mode of learning, but for batch norms that are to keep their statistics."""
+    model.train()
+    if settings.freeze_norms:
+        for module in model.modules():
+            if isinstance(module, BATCH_NORMS):
+                module.eval()
+
+
 def learn(
     state: State, lesson: tuple[Tensor, Tensor, Tensor | None], objective: Loss, settings: Settings, machine: Machine
 ) -> tuple[float, int]:
@@ -97,9 +110,16 @@ def learn(
     value, correct, parts = 0.0, 0, passes(len(labels), state.parts, settings)
     shares = [None] * parts if counts is None else counts.tensor_split(parts)
     for few, targets, count in zip(images.tensor_split(parts), labels.tensor_split(parts), shares, strict=True):
-        with machine.autocast():
-            logits = state.model(few)
-        loss = objective(logits.float(), targets, count) * (len(few) / len(images))
+        if state.teacher:
+            told = state.teacher.answer(few, settings, machine)
+            own = see(state.model, few, machine)
+            logits, loss = own.logits, taught(settings, objective, own, told, targets, count)
+        else:
+            with machine.autocast():
+                maps = settings.mode.keeps_maps
+                logits = state.model.forward_rest(few, settings.mode.frozen) if maps else state.model(few)
+            loss = objective(logits.float(), targets, count)
+        loss = loss * (len(few) / len(images))
         value += float(loss.detach())
         if not math.isfinite(value):
             break

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from resnetkit import metrics
 from resnetkit.data.batches import Batch, Examples, train_batches
 from resnetkit.engine.device import Machine
-from resnetkit.engine.evaluate import Answers, answer, join
-from resnetkit.engine.history import Row, better
+from resnetkit.engine.evaluate import Answers, answer, answer_maps, join
+from resnetkit.engine.history import Row, as_good, better
+from resnetkit.engine.maps import Lessons, lesson_batches
 from resnetkit.engine.schedule import lr_at
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick, gentler, train
@@ -39,8 +40,12 @@ class Save:
     """Now is the time to keep a snapshot."""
 
 
-def stream(settings: Settings, train_set: Examples, start: int, stop: int, workers: int) -> Iterator[Batch]:
-    """The batches of a run from step ``start`` up to step ``stop``."""
+def stream(
+    settings: Settings, train_set: Examples, start: int, stop: int, workers: int, lessons: Lessons | None = None
+) -> Iterator[Batch]:
+    """The batches of a run from step ``start`` up to step ``stop``; of ``lessons``, where those stand for pictures."""
+    if lessons:
+        return lesson_batches(lessons, settings, train_set, start, stop)
     return train_batches(
         train_set,
         settings.augment,
@@ -63,28 +68,36 @@ def fit(
     *,
     workers: int,
     stop: Stop,
+    lessons: Lessons | None = None,
+    until: float | None = None,
 ) -> Generator[Tick | Epoch | Split | Save]:
     """A run from where ``state`` stands to its end, or to where somebody stops it.
 
-    Asks to be saved (Save) every ``run.save_every`` seconds and where it ends.
+    Asks to be saved (Save) every ``run.save_every`` seconds and where it ends. ``lessons`` stand for the pictures.
+    No epoch is begun that would last beyond ``until``, a time of time.monotonic().
     """
-    batches = stream(settings, train_set, state.step, settings.steps, workers)
+    coming = stream(settings, train_set, state.step, settings.steps, workers, lessons)
     saved, pause = time.monotonic(), settings.run.save_every
-    if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
+    begun = time.monotonic()  # the epoch
+    if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop, lessons)):
         yield epoch
     if state.over(settings):  # stopped or killed after the last step: what it left may be older
         yield Save()
         return
     parts = state.parts
-    for tick in train(state, batches, settings, machine, train_set.names):
+    for tick in train(state, coming, settings, machine, train_set.names):
         yield tick
         newly = state.parts > parts  # saved, since a resumed run must not have to meet the limit at the same step
         if newly:
             parts = state.parts
             yield Split(tick.step, parts)
-        if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop)):
+        if state.unscored(settings) and (epoch := score(state, settings, machine, val_set, workers, stop, lessons)):
             yield epoch
         last = bool(stop) or state.over(settings)
+        if state.step % settings.epoch_steps == 0:
+            now = time.monotonic()
+            last |= until is not None and now + (now - begun) > until
+            begun = now
         if last or newly or time.monotonic() - saved >= pause:
             before = time.monotonic()
             yield Save()
@@ -96,12 +109,22 @@ def fit(
 
 
 def score(
-    state: State, settings: Settings, machine: Machine, val_set: Examples, workers: int, stop: Stop
+    state: State,
+    settings: Settings,
+    machine: Machine,
+    val_set: Examples,
+    workers: int,
+    stop: Stop,
+    lessons: Lessons | None = None,
 ) -> Epoch | None:
     """End an epoch: its row, and the weights if they are the best so far. None where a stop came first."""
     # Evaluation is in float32 here as in `eval`, so that both say the same of the same weights.
     exact = Machine(machine.device, "fp32")
-    answers = join(until(stop, answer(state.judged, val_set, exact, workers)))
+    asked = answer(state.judged, val_set, exact, workers)
+    if lessons:
+        known = val_set.labels, val_set.preprocess, exact
+        asked = answer_maps(state.judged, lessons.val, lessons.stages, *known)
+    answers = join(until(stop, asked))
     if stop:
         return None
     if answers.errors:
@@ -118,6 +141,8 @@ def score(
             f"{what} not finite after step {state.step} (learning rate {row['lr']:.3g})", gentler(float(row["lr"]))
         )
     best = better(row, state.best)
+    if settings.mode.name != "none":
+        best = as_good(row, state.history, len(answers.labels))
     state.history.append(row)
     state.sums = {"loss": 0.0, "correct": 0, "seen": 0}
     if best:
@@ -133,7 +158,7 @@ def epoch_row(state: State, settings: Settings, answers: Answers) -> Row:
     return {
         "epoch": -(-state.step // settings.epoch_steps),
         "step": state.step,
-        "lr": lr_at((state.step - 0.5) / settings.steps, settings, state.history),
+        "lr": lr_at((state.step - 0.5) / settings.steps, settings, state.history) if state.step else 0.0,
         "train_loss": state.sums["loss"] / seen,
         **({f"train_{right}": state.sums["correct"] / seen} if right else {}),
         **{f"val_{name}": value for name, value in figures.items()},

@@ -115,9 +115,10 @@ class Meter:
 
 def epoch_line(row: dict[str, int | float], best: bool, meter: Meter) -> str:
     epochs, task = -(-meter.steps // meter.epoch_steps), judged_by(row)
+    when = f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}" if row["epoch"] else "head alone"
     learned = f"  accuracy {row['train_accuracy']:.2%}" if "train_accuracy" in row else ""
     return (
-        f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  train loss {row['train_loss']:.3f}{learned}   "
+        f"{when}  train loss {row['train_loss']:.3f}{learned}   "
         f"val loss {row['val_loss']:.3f}  {task.says} {row[f'val_{task.judge}']:{task.shown}}"
         f"{'  best' if best else ''}"
     )

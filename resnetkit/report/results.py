@@ -7,6 +7,7 @@ from typing import Any
 from resnetkit import files, metrics
 from resnetkit.data.labels import words_of
 from resnetkit.data.parts import Labels
+from resnetkit.engine.lrfinder import Curve
 from resnetkit.evaluation import Evaluation, Examined
 from resnetkit.measuring import NumberEvaluation
 from resnetkit.report import tables
@@ -76,6 +77,16 @@ def write_curves(folder: Path, epochs: Sequence[Mapping[str, float]]) -> None:
     from resnetkit.report import pictures
 
     pictures.curves_picture(folder / "curves.png", epochs)
+
+
+def write_rates(folder: Path, curve: Curve) -> tuple[Path, Path]:
+    """lr.csv, a row a step, and the same as a picture, lr.png."""
+    from resnetkit.report import rates
+
+    rows = ([point.rate, point.loss, smooth] for point, smooth in zip(curve.points, curve.smooth, strict=True))
+    tables.write_csv(folder / "lr.csv", ["lr", "loss", "smooth"], rows)
+    rates.rates_picture(folder / "lr.png", curve)
+    return folder / "lr.csv", folder / "lr.png"
 
 
 def picture_notes(classes: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from resnetkit.verbs.networks import (
     models_flags,
     recipes_flags,
 )
+from resnetkit.verbs.rates import find_lr, lr_flags
 from resnetkit.verbs.sweeping import sweep, sweep_flags
 from resnetkit.verbs.training import train, train_flags
 from resnetkit.verbs.verb import Verb
@@ -30,6 +31,9 @@ VERBS = {
     ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
+    ),
+    "lr": Verb(
+        "DATA [--model NAME] [--out DIR] ... [--json]", "find a learning rate in a few steps", lr_flags, find_lr
     ),
     "import": Verb(IMPORT, "make a model file of foreign weights", import_flags, import_weights),
     "export": Verb(EXPORT, "take a model to another library", export_flags, export),
@@ -49,6 +53,11 @@ SYNONYMS = {
     "search": "sweep",
     "hpo": "sweep",
     "finetune": "train",
+    "find-lr": "lr",
+    "lr-find": "lr",
+    "lrfind": "lr",
+    "lr-finder": "lr",
+    "lr_find": "lr",
     "val": "eval",
     "validate": "eval",
     "evaluate": "eval",

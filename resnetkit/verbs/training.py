@@ -4,7 +4,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -64,6 +64,7 @@ def train(asked: Namespace, out: TextIO) -> int:
 
 def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) -> int:
     """What a run would be, with nothing written."""
+    from resnetkit.budget import planned
     from resnetkit.engine.memory import parted
     from resnetkit.forecast import forecast
     from resnetkit.job import prepare
@@ -72,6 +73,9 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
 
     check_out(run.out)
     job = prepare(run, chosen, watch=progress.counting("looked at"), fetching=progress.fetching())
+    if run.budget is not None:
+        plan = planned(job, chosen, 0.0)
+        job = replace(plan.job, notes=[*job.notes, plan.said])
     lines, cost = dict(job.lines()), forecast(job)
     lines["time"] = f"about {progress.clock(cost.seconds)} here ({cost.seconds_a_step:.3g} seconds a step)"
     lines["memory"] = f"about {cost.bytes / 2**20:,.0f} MiB"

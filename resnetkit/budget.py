@@ -1,0 +1,97 @@
+"""A run that has to be over in time: what learns, and how long, so that it is."""
+
+import copy
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from resnetkit.errors import UsageError
+from resnetkit.finetuning import mode_of
+from resnetkit.forecast import Forecast, forecast
+from resnetkit.job import Job, kept
+from resnetkit.resolve import Settings
+from resnetkit.spans import duration
+
+SHARE = 0.8  # of the time that is planned with: machines are not always as quick as they were a moment ago
+BESIDE = 5.0  # seconds for tables and pictures
+LEAST = 5  # epochs that are worth while behind a head that is solved
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A job that fits, and why it is this one."""
+
+    job: Job
+    said: str
+
+
+def planned(job: Job, given: frozenset[str], spent: float) -> Planned:
+    """The job in the time that its run allows, ``spent`` seconds of which are over; its run names what was decided.
+
+    Where fine-tuning is free, the mode that suits the data, or the next cheaper one; then fewer steps.
+    Raises UsageError where not even the least is to be done in time.
+    """
+    budget = job.settings.run.budget
+    assert budget is not None
+    room = SHARE * duration(budget, "budget") - BESIDE - spent
+    told: list[str] = []
+    for settings in candidates(job, given):
+        name = settings.mode.name
+        cost = forecast(replace(job, settings=settings, model=copy.deepcopy(job.model)))
+        what = name if name != "none" else "all of it"
+        if whole(settings, cost) <= room:
+            return settled(job, settings, budget, [*told, f"{what} is done"])
+        enough = math.ceil((whole(settings, cost) + BESIDE + spent) / SHARE)
+        told.append(f"{what} would take about {clock(whole(settings, cost))} (--budget {enough}s is enough)")
+        if not settings.steps:
+            continue
+        steps = int((room - cost.seconds_beside) / (cost.seconds_a_step + cost.seconds_an_epoch / settings.epoch_steps))
+        if steps >= (1 if name == "none" else LEAST * settings.epoch_steps):
+            text = f"it gets {steps:,} of {settings.steps:,} steps"
+            return settled(job, replace(settings, steps=steps), budget, [*told, text])
+    raise UsageError(f"nothing is to be done within {budget}: {', '.join(told)}", f"--budget {enough}s")
+
+
+def whole(settings: Settings, cost: Forecast) -> float:
+    """Seconds of a run, its last figures too."""
+    epochs = math.ceil(settings.steps / settings.epoch_steps)
+    return cost.seconds_beside + settings.steps * cost.seconds_a_step + epochs * cost.seconds_an_epoch
+
+
+def candidates(job: Job, given: frozenset[str]) -> Iterator[Settings]:
+    """The settings of the run; where it leaves open what learns, those of cheaper modes behind them.
+
+    A mode in which something that was ``given`` could have no effect is none of them.
+    """
+    settings = job.settings
+    yield settings
+    if settings.mode.name == "none" or settings.run.finetune != "auto":
+        return
+    pictures = len(job.sets["train"].labels)
+    cheaper: dict[str, tuple[Literal["stages", "head"], ...]] = {"full": ("stages", "head"), "stages": ("head",)}
+    for name in cheaper[settings.mode.name]:
+        run = replace(settings.run, finetune=name)
+        with suppress(UsageError):
+            mode = mode_of(run, given, settings.plan, pictures, settings.preprocess.size)
+            yield replace(settings, run=run, mode=mode, steps=0 if name == "head" else settings.steps)
+
+
+def settled(job: Job, settings: Settings, budget: str, told: list[str]) -> Planned:
+    """The job with its run named in full, so that it can be repeated and gone on with on any machine."""
+    run, mode = replace(settings.run, budget=None), replace(settings.mode, reason="")
+    if mode.name != "none":
+        run = replace(run, finetune=mode.name, views=mode.views)
+    if settings.steps:
+        run = replace(run, steps=settings.steps)
+    settings = replace(settings, run=run, mode=mode, reasons=settings.reasons | {"steps": f"within {budget}"})
+    card = replace(job.card, run=job.card.run | kept(run) | {"teacher": job.card.run.get("teacher")})
+    return Planned(replace(job, settings=settings, card=card), f"within {budget}: {', '.join(told)}")
+
+
+def clock(seconds: float) -> str:
+    """2:03, or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,194 @@
+"""What the frozen stages make of each picture, as it is and varied: computed once, kept, and learned from."""
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from threading import Event
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnetkit import planfile
+from resnetkit.data.augment import Augment
+from resnetkit.data.batches import Batch, Examples, ahead, bounds, fitted, varied
+from resnetkit.data.order import epoch_order
+from resnetkit.engine.device import Machine
+from resnetkit.engine.evaluate import at_once
+from resnetkit.engine.stop import Stop
+from resnetkit.mapstore import Store
+from resnetkit.network import Network
+from resnetkit.plan import with_io
+from resnetkit.resolve import Settings
+
+BLOCK = 32 << 20  # bytes of maps that are kept at a time: what a run loses that is killed
+
+
+@dataclass(frozen=True)
+class Looked:
+    """How far the maps of a part are."""
+
+    done: int  # looks, in all
+    looks: int
+    kept: int  # of those done the ones that were at hand
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Maps in place of pictures, to learn from and to be examined with."""
+
+    stages: int  # that the pictures have been through
+    train: Tensor  # (views, n, ...)
+    val: Tensor  # (n, ...)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The stages of a network that stay as they are. All of them: then a map is the mean of the last one."""
+
+    network: Network
+    stages: int
+    machine: Machine
+
+    @property
+    def all(self) -> bool:
+        return self.stages == len(self.network.plan.stages)
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images (n, c, h, w) to maps (n, c, h, w), or to features (n, num_features) in float32."""
+        if self.all:
+            return features(self.network, images, 0, self.machine)
+        with self.machine.autocast():
+            return self.network.forward_first(images, self.stages)
+
+    def key(self, examples: Examples) -> str:
+        """A hash of all that its maps depend on but the pictures."""
+        network, machine = self.network, self.machine
+        steps = len(network.before) + self.stages if not self.all else None
+        used = tuple(f"{name}." for name, _ in network.steps()[:steps])
+        said: dict[str, Any] = {
+            "plan": planfile.to_json(with_io(network.plan, classes=0)),
+            "stages": self.stages,
+            "preprocess": asdict(examples.preprocess),
+            "machine": machine.fingerprint(),
+        }
+        found = blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=16)
+        for name, tensor in network.state_dict().items():
+            if name.startswith(used):
+                found.update(name.encode())
+                found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return found.hexdigest()
+
+
+@torch.inference_mode()
+def features(network: Network, maps: Tensor, stages: int, machine: Machine) -> Tensor:
+    """What the head sees (n, num_features), in float32, of maps behind ``stages`` stages; of images where it is 0."""
+    with machine.autocast():
+        for _, step in network.steps()[len(network.before) + stages if stages else 0 :]:
+            maps = step(maps)
+        return network.forward_head(maps.float(), pre_logits=True)
+
+
+def lesson_batches(lessons: Lessons, settings: Settings, train_set: Examples, start: int, stop: int) -> Iterator[Batch]:
+    """As ``train_batches``, with maps: an epoch has one view of each picture, the next one another."""
+    views, n = lessons.train.shape[:2]
+    cuts = bounds(n, settings.batch)
+    for step in range(start, stop):
+        epoch, place = divmod(step, len(cuts))
+        order = epoch_order(
+            train_set.labels, balanced=settings.run.sampling == "balanced", seed=settings.run.seed, epoch=epoch
+        )
+        fates = order[slice(*cuts[place])]
+        index = fates % n
+        weights = None if train_set.weights is None else train_set.weights[index]
+        yield Batch(index, lessons.train[(fates // n + epoch) % views, index], train_set.labels[index], weights)
+
+
+def maps_of(
+    frozen: Frozen,
+    examples: Examples,
+    digests: Sequence[str],
+    augment: Augment,
+    store: Store,
+    *,
+    views: int,
+    seed: int,
+    workers: int,
+    stop: Stop,
+) -> Generator[Looked, None, Tensor | None]:
+    """The maps of every picture, view after view: (views, n, ...). The first view is what evaluation sees.
+
+    A view is a function of the seed and of the picture's own bytes, so that other pictures beside it change nothing.
+    None where a stop came first.
+    """
+    frozen.network.eval()
+    n, batch = len(examples.labels), at_once(examples.preprocess)
+    keys = [key(digest, view, augment, seed) for view in range(views) for digest in digests]
+    fates = np.array([int(digest, 16) >> 65 for digest in digests], np.int64)
+    one = frozen(torch.zeros(1, examples.preprocess.channels, *examples.preprocess.size))
+    room = torch.empty((views * n, *one.shape[1:]), dtype=one.dtype)
+    missing = fill(room, keys, store)
+    kept = len(keys) - len(missing)
+    yield Looked(kept, len(keys), kept)
+    todo = batches(missing, n, batch)
+    each = max(1, BLOCK // max(1, batch * one[0].numel() * one.element_size()))
+
+    def make(item: int, halt: Event) -> NDArray[np.uint8] | None:
+        view, index = todo[item]
+        if not view:
+            return fitted(examples, index, halt)
+        return varied(examples, index, fates[index], augment, halt, seed=seed, epoch=view)
+
+    fresh: list[int] = []
+    done = kept
+    for item, ((view, index), images) in enumerate(
+        zip(todo, ahead(make, range(len(todo)), workers), strict=True), start=1
+    ):
+        if stop:
+            return None
+        filled = np.resize(images, (batch, *images.shape[1:]))  # always as many, so that no neighbour matters
+        maps = frozen(frozen.machine.images(filled, examples.preprocess))[: len(index)].cpu()
+        rows = (view * n + index).tolist()
+        room[rows] = maps
+        fresh += rows
+        done += len(rows)
+        if item % each == 0 or item == len(todo):
+            store.write([keys[row] for row in fresh], room[fresh])
+            fresh = []
+        yield Looked(done, len(keys), kept)
+    return room.view(views, n, *one.shape[1:])
+
+
+def key(digest: str, view: int, augment: Augment, seed: int) -> bytes:
+    """What a map is of: a picture, and how it was varied."""
+    look = repr((augment, seed, view)) if view else ""
+    return blake2b(f"{digest} {look}".encode(), digest_size=16).digest()
+
+
+def fill(room: Tensor, keys: Sequence[bytes], store: Store) -> list[int]:
+    """Put the maps that are at hand into their rows, and say which are missing."""
+    places: dict[bytes, list[int]] = {}
+    for row, name in enumerate(keys):
+        places.setdefault(name, []).append(row)
+    missing = set(range(len(keys)))
+    for names, maps in store.read(set(places)):
+        if maps.shape[1:] != room.shape[1:] or maps.dtype != room.dtype:
+            continue
+        pairs = [(row, k) for k, name in enumerate(names) for row in places.get(name, ())]
+        rows, at = map(list, zip(*pairs, strict=True))
+        room[rows] = maps[at]
+        missing.difference_update(rows)
+    return sorted(missing)
+
+
+def batches(rows: Sequence[int], n: int, batch: int) -> list[tuple[int, NDArray[np.int64]]]:
+    """Rows as (view, pictures), at most ``batch`` of one view at a time."""
+    found = []
+    for view in range(-(-(max(rows, default=-1) + 1) // n)):
+        index = np.array([row % n for row in rows if row // n == view], np.int64)
+        found += [(view, index[start : start + batch]) for start in range(0, len(index), batch)]
+    return found

@@ -1,0 +1,107 @@
+"""Before the first step of fine-tuning: maps of the pictures, and the head that is solved on what they end in."""
+
+import time
+from collections.abc import Generator, Sequence
+
+import torch
+from torch import Tensor
+
+from resnetkit import mapstore
+from resnetkit.engine.device import Machine
+from resnetkit.engine.evaluate import at_once
+from resnetkit.engine.losses import loss_of, targets_of
+from resnetkit.engine.maps import Frozen, Lessons, Looked, features, maps_of
+from resnetkit.engine.solve import Features, Tried, solved
+from resnetkit.engine.state import State
+from resnetkit.engine.step import hits
+from resnetkit.engine.stop import Stop
+from resnetkit.job import Job
+from resnetkit.weights import put
+
+
+def begin(job: Job, state: State, stop: Stop, *, has_head: bool) -> Generator[Looked | str, None, Lessons | None]:
+    """All that comes before the first step: maps, if the run learns from them, and the head, if it has none yet.
+
+    Gives the maps that the head was solved on, or those that are learned from. None where a stop came first, or where
+    there is nothing to do.
+    """
+    mode, stages = job.settings.mode, len(job.settings.plan.stages)
+    if mode.name == "none" or (has_head and not mode.keeps_maps):
+        return None
+    found = yield from look(job, state, mode.frozen if mode.keeps_maps else stages, stop)
+    if found is not None and not has_head:
+        yield solve_head(job, state, found)
+    return found
+
+
+def look(job: Job, state: State, stages: int, stop: Stop) -> Generator[Looked | str, None, Lessons | None]:
+    """The maps of all pictures to learn from and to choose by, behind ``stages`` stages. None where a stop came first.
+
+    Those of the validation part are in float32, as evaluation is.
+    """
+    settings, found, begun = job.settings, [], time.monotonic()
+    exact = Machine(job.machine.device, "fp32")
+    for part, machine, views in (("train", job.machine, settings.mode.views), ("val", exact, 1)):
+        frozen = Frozen(state.model, stages, machine)
+        kept = mapstore.store(frozen.key(job.sets[part]))
+        maps = yield from maps_of(
+            frozen,
+            job.sets[part],
+            [row.digest for row in job.split if row.part == part],
+            settings.augment,
+            kept,
+            views=views,
+            seed=settings.run.seed,
+            workers=job.workers,
+            stop=stop,
+        )
+        if maps is None:
+            return None
+        yield from kept.notes
+        yield from mapstore.bound(keep=kept.folder)
+        found.append(maps)
+    train, val = found
+    size = sum(maps.numel() * maps.element_size() for maps in found) / 2**20
+    what = "features" if stages == len(settings.plan.stages) else "maps"
+    yield (
+        f"{what} of {train.shape[1]:,} pictures to learn from, "
+        f"{train.shape[0]} looks each, and of {len(val[0]):,} others: {time.monotonic() - begun:.1f} s, {size:,.1f} MB"
+    )
+    return Lessons(stages, train, val[0])
+
+
+def solve_head(job: Job, state: State, lessons: Lessons) -> str:
+    """Give the network the best linear head for its features, and say which. ``state.sums`` has what it reached."""
+    settings, begun = job.settings, time.monotonic()
+    objective = loss_of(settings, torch.device("cpu"))
+    known = {part: torch.from_numpy(targets_of(job.sets[part].labels, settings)) for part in ("train", "val")}
+    weights = job.sets["train"].weights
+    counts = None if weights is None else torch.from_numpy(weights)
+    views = torch.stack([ends(job, state, view, lessons.stages, job.machine) for view in lessons.train])
+    val = ends(job, state, lessons.val, lessons.stages, Machine(job.machine.device, "fp32"))[None]
+    train = Features(views, known["train"], counts)
+    tried = solved(train, Features(val, known["val"]), objective, len(settings.classes), settings.run.seed)
+    best = min(tried, key=lambda one: one.unseen)
+    head = state.model.get_classifier(name_only=True)
+    for network in (state.model, state.judged):
+        put(network, {f"{head}.weight": best.head.weight, f"{head}.bias": best.head.bias})
+    n = len(known["train"])
+    right = hits(best.head(views[0]), known["train"], settings.task)
+    state.sums = {"loss": best.loss * n, "correct": right, "seen": n}
+    return said(best, tried, time.monotonic() - begun)
+
+
+def ends(job: Job, state: State, maps: Tensor, stages: int, machine: Machine) -> Tensor:
+    """Features of maps (n, ...), which they are already behind all stages."""
+    if stages == len(job.settings.plan.stages):
+        return maps
+    state.model.eval()
+    parts = maps.split(at_once(job.settings.preprocess))
+    return torch.cat([features(state.model, part.to(machine.device), stages, machine).cpu() for part in parts])
+
+
+def said(best: Tried, tried: Sequence[Tried], seconds: float) -> str:
+    return (
+        f"head solved in {seconds:.1f} s: strength {best.strength:.2g} of {len(tried)} tried, "
+        f"loss {best.unseen:.3f} on pictures that it had not seen"
+    )

@@ -9,7 +9,10 @@ import pytest
 from command import environment, resnet
 from samples import folder
 
+from resnetkit.engine.maps import Looked
+from resnetkit.report import progress
 from resnetkit.report.progress import clock
+from resnetkit.training import Done
 
 WORDS = ["train", "data", "--model", "resnet20", "--size", "16", "--batch", "4", "--epochs", "2", "--out", "run"]
 
@@ -74,6 +77,14 @@ def test_a_run_outlives_its_reader(data: Path) -> None:
     os.close(reading)
     child.wait(timeout=60)
     assert (data.parent / "run" / "metrics.json").exists()
+
+
+def test_looks_before_the_first_step_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    progress.watch_run([Looked(3, 1000, 2), Done(Path("run"), {}, 1.0)])
+    assert "3 of 1,000 looks, 2 of them kept from before" in capfd.readouterr().err
 
 
 def test_time_is_spelt_for_people() -> None:

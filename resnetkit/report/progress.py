@@ -13,6 +13,7 @@ from rich.text import Text
 from resnetkit import download
 from resnetkit.data import hub, sources
 from resnetkit.data.known import TABLE
+from resnetkit.engine.maps import Looked
 from resnetkit.engine.step import Tick
 from resnetkit.engine.train import Epoch
 from resnetkit.errors import plain
@@ -60,6 +61,13 @@ def watch_run(events: Iterable[Event]) -> Done:
                     meter.start(step, job.settings)
                     if progress:
                         task = progress.add_task("", total=job.settings.steps, completed=step, text="")
+                case Looked(count, looks, kept):
+                    text = f"{count:,} of {looks:,} looks, {kept:,} of them kept from before"
+                    if progress and task is not None:
+                        progress.update(task, text=text)
+                    elif time.monotonic() - last > EVERY:
+                        last = time.monotonic()
+                        console.print(Text(text))
                 case Tick():
                     meter.take(event)
                     if progress and task is not None:

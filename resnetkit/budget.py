@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from resnetkit.errors import UsageError
-from resnetkit.finetuning import mode_of
 from resnetkit.forecast import Forecast, forecast
 from resnetkit.job import Job, kept
-from resnetkit.resolve import Settings
-from resnetkit.spans import duration
+from resnetkit.resolve import Settings, resolve
+from resnetkit.spans import clock, duration
 
 SHARE = 0.8  # of the time that is planned with: machines are not always as quick as they were a moment ago
 BESIDE = 5.0  # seconds for tables and pictures
@@ -69,13 +68,12 @@ def candidates(job: Job, given: frozenset[str]) -> Iterator[Settings]:
     yield settings
     if settings.mode.name == "none" or settings.run.finetune != "auto":
         return
-    pictures = len(job.sets["train"].labels)
     cheaper: dict[str, tuple[Literal["stages", "head"], ...]] = {"full": ("stages", "head"), "stages": ("head",)}
     for name in cheaper[settings.mode.name]:
         run = replace(settings.run, finetune=name)
         with suppress(UsageError):
-            mode = mode_of(run, given, settings.plan, pictures, settings.preprocess.size)
-            yield replace(settings, run=run, mode=mode, steps=0 if name == "head" else settings.steps)
+            found = resolve(run, given, job.facts, job.begun)
+            yield replace(found, preprocess=settings.preprocess, fresh=settings.fresh)
 
 
 def settled(job: Job, settings: Settings, budget: str, told: list[str]) -> Planned:
@@ -88,10 +86,3 @@ def settled(job: Job, settings: Settings, budget: str, told: list[str]) -> Plann
     settings = replace(settings, run=run, mode=mode, reasons=settings.reasons | {"steps": f"within {budget}"})
     card = replace(job.card, run=job.card.run | kept(run) | {"teacher": job.card.run.get("teacher")})
     return Planned(replace(job, settings=settings, card=card), f"within {budget}: {', '.join(told)}")
-
-
-def clock(seconds: float) -> str:
-    """2:03, or 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

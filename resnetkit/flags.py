@@ -11,9 +11,23 @@ from resnetkit.aliases import meant
 from resnetkit.errors import UsageError, nearest
 from resnetkit.run import HINTS, Run, check, kind_of, notes, show, spell
 
-COMMON = ("model", "epochs", "batch", "lr", "size", "weights", "device", "workers", "seed", "out")  # what --help shows
+COMMON = (
+    "model",
+    "epochs",
+    "budget",
+    "batch",
+    "lr",
+    "size",
+    "weights",
+    "finetune",
+    "device",
+    "workers",
+    "seed",
+    "out",
+)  # what --help shows
 PLACEHOLDERS = {
     "model": "NAME",
+    "budget": "TIME",
     "out": "DIR",
     "weights": "FILE|NAME",
     "teacher": "FILE|RUN",

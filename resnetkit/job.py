@@ -76,6 +76,8 @@ class Job:
     workers: int
     passes: int  # parts in which a batch goes through the network, as far as can be told before
     notes: list[str]
+    facts: Facts
+    begun: Card | None  # of the weights that it begins with
     teacher: Teacher | None = None
 
     @property
@@ -224,7 +226,8 @@ def prepare(
         run = replace(run, weights=begun.name if begun else "none", allow_unpinned=False)
     if run.allow_partial and begun is None:
         raise UsageError("--allow-partial would have no effect: there are no weights to begin with", "leave it out")
-    settings = resolve(run, given, facts, begun.card if begun else None)
+    card = begun.card if begun else None
+    settings = resolve(run, given, facts, card)
     if teacher:
         teacher.refuse_other(settings)
         settings = replace(settings, teacher=teacher.card)
@@ -287,7 +290,7 @@ def prepare(
         task=settings.task,
         scale=settings.scale,
     )
-    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes, teacher)
+    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes, facts, card, teacher)
 
 
 def refuse_unknown_norms(settings: Settings) -> None:

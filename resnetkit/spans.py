@@ -49,3 +49,10 @@ def span(text: str, name: str, *, folder: bool = False, least: float = 0) -> Spa
             f"{name} is {text}, but the frames of a folder have no time", f"give {name} in frames, as in 5"
         )
     return Span(amount, seconds)
+
+
+def clock(seconds: float) -> str:
+    """1:02:03, or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -134,3 +134,19 @@ def test_times_are_read() -> None:
     for text in ("", "5 min", "-3s", "0s", "1e3", "99999h", "nan"):
         with pytest.raises(UsageError, match="it takes a time"):
             duration(text, "budget")
+
+
+@pytest.mark.usefixtures("costs")
+def test_a_cheaper_mode_has_its_own_length_and_batch(
+    data: Path, start: Path, monkeypatch: pytest.MonkeyPatch, costs: dict[str, Forecast]
+) -> None:
+    """Of many pictures, for which all would learn; nothing of that mode is left in the one that is taken."""
+    monkeypatch.setattr("resnetkit.finetuning.FEW", 10)
+    asked, given = job(data, weights=str(start), budget="400s")
+    assert asked.settings.mode.name == "full"
+    costs["full"] = Forecast(0, 1000.0, 0.0, 10, 0, 1)
+    found = planned(asked, given, spent=0.0).job.settings
+    alone = job(data, weights=str(start), finetune="stages")[0].settings
+    assert found.mode.name == "stages"
+    assert (found.batch, found.steps, found.lr) == (alone.batch, alone.steps, alone.lr)
+    assert (found.batch, found.steps) != (asked.settings.batch, asked.settings.steps)

@@ -11,7 +11,7 @@ from samples import folder
 
 from resnetkit.engine.maps import Looked
 from resnetkit.report import progress
-from resnetkit.report.progress import clock
+from resnetkit.spans import clock
 from resnetkit.training import Done
 
 WORDS = ["train", "data", "--model", "resnet20", "--size", "16", "--batch", "4", "--epochs", "2", "--out", "run"]

@@ -19,6 +19,7 @@ from resnetkit.engine.train import Epoch
 from resnetkit.errors import plain
 from resnetkit.job import Watch
 from resnetkit.resolve import Settings
+from resnetkit.spans import clock
 from resnetkit.tasks import TaskName, judged_by
 from resnetkit.training import Begin, Done, Event, Note
 
@@ -189,10 +190,3 @@ def fetching(title: str = "") -> download.Watch:
             sys.stderr.flush()
 
     return watch
-
-
-def clock(seconds: float) -> str:
-    """1:02:03, or 2:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

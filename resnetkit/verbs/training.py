@@ -70,6 +70,7 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
     from resnetkit.job import prepare
     from resnetkit.report import progress
     from resnetkit.runfolder import check_out
+    from resnetkit.spans import clock
 
     check_out(run.out)
     job = prepare(run, chosen, watch=progress.counting("looked at"), fetching=progress.fetching())
@@ -77,7 +78,7 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
         plan = planned(job, chosen, 0.0)
         job = replace(plan.job, notes=[*job.notes, plan.said])
     lines, cost = dict(job.lines()), forecast(job)
-    lines["time"] = f"about {progress.clock(cost.seconds)} here ({cost.seconds_a_step:.3g} seconds a step)"
+    lines["time"] = f"about {clock(cost.seconds)} here ({cost.seconds_a_step:.3g} seconds a step)"
     lines["memory"] = f"about {cost.bytes / 2**20:,.0f} MiB"
     if run.accumulate is None and cost.parts > 1:
         job.notes.append(parted(job.settings, cost.parts))

@@ -145,10 +145,11 @@ def test_the_last_epoch_that_is_not_surely_worse_is_taken() -> None:
         return {"val_accuracy": accuracy, "val_loss": 1.0}
 
     history = [row(0.5), row(0.8)]
-    error = (22 / 29 * 7 / 29 / 29) ** 0.5
+    error = 2 * (22 / 29 * 7 / 29 / 29) ** 0.5
     assert as_good(row(0.8 - error + 0.001), history, 25)
     assert not as_good(row(0.8 - error - 0.001), history, 25)
     assert not as_good(row(0.79), history, 10_000)
+    assert as_good(row(0.793), history, 10_000)
     assert as_good(row(0.1), [], 25)
     assert as_good(row(0.95), [row(1.0)], 10)  # all of few say little
     assert not as_good({"val_r2": 0.1, "val_loss": 1.0}, [{"val_r2": 0.2, "val_loss": 1.0}], 25)

@@ -18,9 +18,10 @@ def better(row: Row, than: Row | None) -> bool:
 def as_good(row: Row, history: Sequence[Row], pictures: int) -> bool:
     """Whether an epoch is as good as the best of ``history``, or not surely worse: the last such one is then taken.
 
-    Surely is more than one standard error of a share of so many ``pictures`` (Breiman et al. 1984, section 3.4.3), with
-    two more right and two more wrong, since even all of a few say little (Agresti & Coull 1998): among epochs that a
-    small validation part cannot tell apart, the longest taught is not there by luck.
+    Surely is more than two standard errors of a share of so many ``pictures`` (as Breiman et al. 1984, section 3.4.3,
+    with one: the best of many epochs is better by luck too), with two more right and two more wrong, since even all of
+    a few say little (Agresti & Coull 1998): among epochs that a small validation part cannot tell apart, the longest
+    taught is not there by luck.
     Of tasks that are not judged by a share of right answers the best is taken.
     """
     judge = f"val_{judged_by(row).judge}"
@@ -31,7 +32,7 @@ def as_good(row: Row, history: Sequence[Row], pictures: int) -> bool:
         return better(row, best)
     most = max(other[judge] for other in history)
     share = (most * pictures + 2) / (pictures + 4)
-    return row[judge] >= most - (share * (1 - share) / (pictures + 4)) ** 0.5
+    return row[judge] >= most - 2 * (share * (1 - share) / (pictures + 4)) ** 0.5
 
 
 def waits(history: Sequence[Row]) -> list[int]:

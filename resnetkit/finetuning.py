@@ -62,7 +62,7 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
     stages = len(plan.stages)
     name, reason = run.finetune, ""
     if name == "auto":
-        kept = given.isdisjoint(BATCHES)
+        kept = all(getattr(run, setting) == getattr(Run, setting) for setting in BATCHES)  # a recipe may ask too
         few = pictures <= FEW and kept and stages > 1 and room(plan, stages - 1, pictures, size)
         name = "stages" if few or "frozen" in given else "full"
         reason = f"for {pictures:,} pictures" if kept else "each step needs the pictures themselves"
@@ -75,6 +75,10 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
         raise UsageError(
             f"--frozen {run.frozen} cannot be: {why}", f"--frozen 1 to {stages - 1}, with --finetune stages"
         )
+    asking = [setting for setting in BATCHES if getattr(run, setting) != getattr(Run, setting)]
+    if name == "stages" and asking:
+        what = f"--{asking[0]} would have no effect with --finetune stages: maps of whole pictures are kept"
+        raise UsageError(what, "leave it out, or --finetune full")
     frozen = {"head": stages, "stages": run.frozen or stages - 1}.get(name, 0)
     views = max(LEAST_VIEWS if name == "stages" else 1, min(MOST_VIEWS, ENOUGH_LOOKS // pictures))
     most = room(plan, frozen, pictures, size) if name == "stages" else views

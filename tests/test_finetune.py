@@ -429,7 +429,10 @@ def test_the_mode_suits_the_data() -> None:
     few, many = (mode_of(Run(), frozenset(), plan, n, 32) for n in (200, 20_000))
     assert (few.name, few.frozen, few.views) == ("stages", 2, 8)
     assert (many.name, many.frozen) == ("full", 0)
-    assert mode_of(Run(mixup=0.2), frozenset({"mixup"}), plan, 200, 32).name == "full"
+    for asks in (Run(mixup=0.2), Run(cutmix=1.0), Run(repeats=2), Run(teacher="t")):  # given, or of a recipe
+        assert mode_of(asks, frozenset(), plan, 200, 32).name == "full"
+    with pytest.raises(UsageError, match="--mixup would have no effect"):
+        mode_of(Run(mixup=0.2, finetune="stages"), frozenset(), plan, 200, 32)
     assert mode_of(Run(frozen=1), frozenset({"frozen"}), plan, 20_000, 32) == finetuning.Mode(
         "stages", 1, 3, "for 20,000 pictures"
     )

@@ -17,6 +17,7 @@ from resnetkit.units import (
     Norm,
     Pool,
     ScaleKind,
+    Taps,
     each,
     product,
 )
@@ -41,6 +42,8 @@ class Whole(Protocol):
     def norm(self) -> Norm | None: ...
     @property
     def last(self) -> Layer | None: ...
+    @property
+    def taps(self) -> Taps | None: ...
     @property
     def family(self) -> str: ...
 
@@ -90,6 +93,10 @@ def check(plan: Whole) -> None:
         check_layer(plan.last, top / ".last", n, ACTS)
         top.meets(plan.last.c_in, ".last.c_in", c)
     top.need(plan.family == "resnet" or n == 2, ".ndim", "must be 2 in mobile networks")
+    if plan.taps:
+        top.need(n > 0, ".taps", "must be nothing where vectors go in")
+        whole(plan.taps.first, top / ".taps.first", 0, len(plan.stages) - 1)
+        whole(plan.taps.cells, top / ".taps.cells", 1, 64)
     whole(plan.classes, top / ".classes", 0, 1_000_000)
     check_sides(plan.size, top / ".size", n, 1, 65_536)
     if n == 0:

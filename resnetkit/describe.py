@@ -154,9 +154,17 @@ def parts(plan: Plan) -> Iterator[tuple[str, str, str]]:
         yield "norm", plan.norm.act, ""
     if plan.last:
         yield LAST[plan.family][0].split(".")[0], say(plan.last, plan.ndim), ""
-    yield "avgpool", "mean of the map", ""
+    yield "avgpool", averaged(plan), ""
     if plan.classes:
         yield HEAD[plan.family], f"{plan.features} to {plan.classes}", ""
+
+
+def averaged(plan: Plan) -> str:
+    """What the head sees."""
+    if plan.taps is None:
+        return "mean of the map"
+    each = "mean" if plan.taps.cells == 1 else f"means of {window(plan.taps.cells, plan.ndim)} cells"
+    return f"{each} of each map from {stage_name(plan.family, plan.taps.first)} on"
 
 
 def branch(block: Block, ndim: int) -> str:

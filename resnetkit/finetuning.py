@@ -1,6 +1,6 @@
 """How a network that comes with weights learns: its head alone, the last stages too, or all of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
@@ -8,14 +8,18 @@ from resnetkit.errors import UsageError
 from resnetkit.plan import Plan
 from resnetkit.run import Run
 from resnetkit.spec import Sides
+from resnetkit.units import Taps
 from resnetkit.walk import rows, stage_name
 
 ModeName = Literal["none", "head", "stages", "full"]
 ENOUGH_LOOKS = 2000  # of which a head learns: more views of few pictures bring it near
-MOST_VIEWS = 8
+MOST_VIEWS = 4
 LEAST_VIEWS = 4  # where stages learn, which have more to remember pictures by
+VERY_FEW = 1000  # pictures, up to which a head alone does as well as all stages that learn, or better
 FEW = 2000  # pictures, from which on all stages learn
 LARGEST = 4 << 30  # bytes of maps that a run learns from, all of which are in memory
+CELLS = (4, 2, 1)  # along each side of each map that the head sees, of which those are taken that fit
+MOST_FEATURES = 4096  # that a head is solved on
 
 # What an optimizer or its pictures are told, which nobody asks where a head is solved.
 STEPS = """epochs steps patience batch accumulate optimizer lr momentum nesterov weight_decay decay_all schedule warmup
@@ -27,6 +31,7 @@ BATCHES = ("mixup", "cutmix", "repeats", "teacher")
 GENTLE = {"none": 1.0, "head": 1.0, "stages": 1.0, "full": 0.3}
 # Of the way from nothing: how much sooner a network is there.
 SOONER = {"none": 1, "head": 1, "stages": 10, "full": 5}
+ALIVE = {*STEPS, *BATCHES, "frozen"}  # settings that ask for steps
 LOOKS = """crop crop_scale flip policy policy_strength policy_count jitter hue cutout erase""".split()
 
 
@@ -41,7 +46,13 @@ class Mode:
 
     @property
     def keeps_maps(self) -> bool:
+        """Whether steps are taken behind the stages that stay, on maps in place of pictures."""
         return self.name == "stages"
+
+    @property
+    def freezes(self) -> bool:
+        """Whether maps stay true to the end of the run."""
+        return self.name in ("head", "stages")
 
 
 NONE = Mode()
@@ -54,6 +65,28 @@ def room(plan: Plan, stages: int, pictures: int, size: Sides) -> int:
     return int(LARGEST // (4 * prod(last.shape) * pictures))
 
 
+def tapped(run: Run, plan: Plan, mode: Mode, pictures: int) -> Plan:
+    """The network with a head that sees the maps of all stages, or of those behind the ones that stay as they are.
+
+    Raises UsageError where a number of cells was asked for that cannot be.
+    """
+    plan = replace(plan, taps=None)
+    if mode.name == "none" or (run.head_cells is None and mode.name != "head") or run.head_cells == 0:
+        return plan
+    if run.head_cells is not None and not plan.ndim:
+        raise UsageError("--head-cells is for maps, and this network is of vectors", "leave it out, or --head-cells 0")
+    first = max(0, mode.frozen - 1) if mode.keeps_maps else 0
+    for cells in (run.head_cells,) if run.head_cells else CELLS if plan.ndim else ():
+        found = replace(plan, taps=Taps(first, cells))
+        size = 4 * found.features * pictures * max(1, mode.views)
+        if (found.features <= MOST_FEATURES or run.head_cells) and size <= LARGEST:
+            return found
+    if run.head_cells:
+        what = f"{found.features:,} features of {pictures:,} pictures take more than {LARGEST / 2**30:g} GB"
+        raise UsageError(f"--head-cells {run.head_cells} cannot be: {what}", "fewer cells, or --head-cells 0")
+    return plan
+
+
 def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Sides) -> Mode:
     """The mode that was asked for, or one that fits the data. Raises UsageError for settings that are idle in it.
 
@@ -62,9 +95,13 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
     stages = len(plan.stages)
     name, reason = run.finetune, ""
     if name == "auto":
-        kept = all(getattr(run, setting) == getattr(Run, setting) for setting in BATCHES)  # a recipe may ask too
+        # Those of a recipe were not given.
+        asking = {one for one in ALIVE if one in given or getattr(run, one) != getattr(Run, one)}
+        kept = not asking.intersection(BATCHES)
         few = pictures <= FEW and kept and stages > 1 and room(plan, stages - 1, pictures, size)
         name = "stages" if few or "frozen" in given else "full"
+        if pictures <= VERY_FEW and not asking:
+            name = "head"
         reason = f"for {pictures:,} pictures" if kept else "each step needs the pictures themselves"
     if name == "stages" and stages < 2:
         raise UsageError("a network of one stage has none to freeze", "--finetune head or full")
@@ -75,9 +112,9 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
         raise UsageError(
             f"--frozen {run.frozen} cannot be: {why}", f"--frozen 1 to {stages - 1}, with --finetune stages"
         )
-    asking = [setting for setting in BATCHES if getattr(run, setting) != getattr(Run, setting)]
-    if name == "stages" and asking:
-        what = f"--{asking[0]} would have no effect with --finetune stages: maps of whole pictures are kept"
+    mixing = [setting for setting in BATCHES if getattr(run, setting) != getattr(Run, setting)]
+    if name == "stages" and mixing:
+        what = f"--{mixing[0]} would have no effect with --finetune stages: maps of whole pictures are kept"
         raise UsageError(what, "leave it out, or --finetune full")
     frozen = {"head": stages, "stages": run.frozen or stages - 1}.get(name, 0)
     views = max(LEAST_VIEWS if name == "stages" else 1, min(MOST_VIEWS, ENOUGH_LOOKS // pictures))

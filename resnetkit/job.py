@@ -25,6 +25,7 @@ from resnetkit.data.split import Row, carve
 from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
+from resnetkit.engine.maps import TOGETHER
 from resnetkit.engine.teacher import Teacher
 from resnetkit.errors import DataError, UsageError, WeightsError, plain, some
 from resnetkit.init import initialize
@@ -88,8 +89,8 @@ class Job:
 
     @property
     def pass_macs(self) -> int:
-        """Multiply-adds of one pass forward: of a batch, or of each part of it."""
-        pictures = self.settings.batch // (self.settings.run.accumulate or 1)
+        """Multiply-adds of one pass forward: of a batch, or of each part of it; where no step is taken, of looks."""
+        pictures = self.settings.batch // (self.settings.run.accumulate or 1) if self.settings.steps else TOGETHER
         told = self.settings.teacher
         more = cost.totals(told.plan, told.preprocess.size).macs if told else 0
         return (cost.totals(self.settings.plan, self.settings.preprocess.size).macs + more) * pictures

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from resnetkit import units
 from resnetkit.spec import NormName, Sides
-from resnetkit.units import GROUPS, each, same
+from resnetkit.units import GROUPS, Taps, each, same
 
 CONVS: dict[int, type[nn.Conv1d] | type[nn.Conv2d] | type[nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -196,6 +196,7 @@ def stem(layers: tuple[units.Layer, ...], ndim: int) -> nn.Module:
     return nn.Sequential(*steps, convolution(last, ndim))
 
 
-def whole_map(ndim: int) -> nn.Module:
-    """The mean of a map."""
-    return WHOLE[ndim]() if ndim == 0 else WHOLE[ndim]((1,) * ndim if ndim > 1 else 1)
+def whole_map(ndim: int, taps: Taps | None = None) -> nn.Module:
+    """The mean of a map; with ``taps`` that of each of its cells."""
+    cells = taps.cells if taps else 1
+    return WHOLE[ndim]() if ndim == 0 else WHOLE[ndim]((cells,) * ndim if ndim > 1 else cells)

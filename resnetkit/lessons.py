@@ -1,7 +1,7 @@
 """Before the first step of fine-tuning: maps of the pictures, and the head that is solved on what they end in."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping
 
 import torch
 from torch import Tensor
@@ -11,22 +11,22 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.losses import loss_of, targets_of
 from resnetkit.engine.maps import Frozen, Lessons, Looked, features, maps_of
-from resnetkit.engine.solve import Features, Tried, solved
+from resnetkit.engine.solve import Features, Problem, Tried, tried
 from resnetkit.engine.state import State
 from resnetkit.engine.step import hits
 from resnetkit.engine.stop import Stop
 from resnetkit.job import Job
+from resnetkit.sights import Sight, sights
 from resnetkit.weights import put
 
 
 def begin(job: Job, state: State, stop: Stop, *, has_head: bool) -> Generator[Looked | str, None, Lessons | None]:
     """All that comes before the first step: maps, if the run learns from them, and the head, if it has none yet.
 
-    Gives the maps that the head was solved on, or those that are learned from. None where a stop came first, or where
-    there is nothing to do.
+    Gives the maps that the head was solved on. None where a stop came first, or where there is nothing to do.
     """
     mode, stages = job.settings.mode, len(job.settings.plan.stages)
-    if mode.name == "none" or (has_head and not mode.keeps_maps):
+    if mode.name == "none" or (has_head and not mode.freezes):
         return None
     found = yield from look(job, state, mode.frozen if mode.keeps_maps else stages, stop)
     if found is not None and not has_head:
@@ -79,16 +79,22 @@ def solve_head(job: Job, state: State, lessons: Lessons) -> str:
     counts = None if weights is None else torch.from_numpy(weights)
     views = torch.stack([ends(job, state, view, lessons.stages, job.machine) for view in lessons.train])
     val = ends(job, state, lessons.val, lessons.stages, Machine(job.machine.device, "fp32"))[None]
-    train = Features(views, known["train"], counts)
-    tried = solved(train, Features(val, known["val"]), objective, len(settings.classes), settings.run.seed)
-    best = min(tried, key=lambda one: one.unseen)
+    found, problems = {}, {}
+    for sight in sights(settings.plan):
+        train, unseen = Features(sight.seen(views), known["train"], counts), Features(sight.seen(val), known["val"])
+        problems[sight] = Problem.of(train, objective, len(settings.classes))
+        found[sight] = min(tried(problems[sight], unseen, settings.run.seed), key=lambda one: one.unseen)
+    widest, *others = found
+    sight = next((one for one in others if found[one].surely_better(found[widest])), widest)
+    solved = problems[sight].head(found[sight].strength)
+    best = sight.told(solved, settings.plan.features)
     head = state.model.get_classifier(name_only=True)
     for network in (state.model, state.judged):
-        put(network, {f"{head}.weight": best.head.weight, f"{head}.bias": best.head.bias})
+        put(network, {f"{head}.weight": best.weight, f"{head}.bias": best.bias})
     n = len(known["train"])
-    right = hits(best.head(views[0]), known["train"], settings.task)
-    state.sums = {"loss": best.loss * n, "correct": right, "seen": n}
-    return said(best, tried, time.monotonic() - begun)
+    right = hits(best(views[0]), known["train"], settings.task)
+    state.sums = {"loss": problems[sight].loss(solved) * n, "correct": right, "seen": n}
+    return said(found, sight, time.monotonic() - begun)
 
 
 def ends(job: Job, state: State, maps: Tensor, stages: int, machine: Machine) -> Tensor:
@@ -100,8 +106,9 @@ def ends(job: Job, state: State, maps: Tensor, stages: int, machine: Machine) ->
     return torch.cat([features(state.model, part.to(machine.device), stages, machine).cpu() for part in parts])
 
 
-def said(best: Tried, tried: Sequence[Tried], seconds: float) -> str:
+def said(found: Mapping[Sight, Tried], chosen: Sight, seconds: float) -> str:
+    losses = ", ".join(f"{found[sight].unseen:.3f} of {sight.name}" for sight in found)
     return (
-        f"head solved in {seconds:.1f} s: strength {best.strength:.2g} of {len(tried)} tried, "
-        f"loss {best.unseen:.3f} on pictures that it had not seen"
+        f"head solved in {seconds:.1f} s: loss on pictures that it had not seen {losses}; taken: {chosen.name}, "
+        f"strength {found[chosen].strength:.2g}"
     )

@@ -64,7 +64,7 @@ class MobileNetV2(Network):
         self.conv_head = convolution(last, 2) if last else nn.Identity()
         self.bn2 = norm(last, 2) if last else nn.Identity()
         self.act2 = activation(last.act if last else "none")
-        self.avgpool = whole_map(2)
+        self.avgpool = whole_map(2, plan.taps)
         self.classifier = self.begin_head()
         initialize(self, seed=None, zero_last=False)
 
@@ -101,7 +101,7 @@ class ShuffleNetV2(Network):
         for s, stage in enumerate(plan.stages, start=2):
             self.add_module(f"stage{s}", nn.Sequential(*map(ShuffleBlock, stage)))
         self.conv5 = nn.Sequential(*unit(plan.last)) if plan.last else nn.Identity()
-        self.avgpool = whole_map(2)
+        self.avgpool = whole_map(2, plan.taps)
         self.fc = self.begin_head()
         initialize(self, seed=None, zero_last=False)
 

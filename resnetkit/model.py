@@ -56,7 +56,7 @@ class ResNet(Network):
         end = plan.norm
         self.norm = norm_of(end.norm, end.channels, end.eps, plan.ndim) if end else nn.Identity()
         self.act = activation(end.act if end else "none")
-        self.avgpool = whole_map(plan.ndim)
+        self.avgpool = whole_map(plan.ndim, plan.taps)
         self.fc = self.begin_head()
         initialize(self, seed=None, zero_last=zero_init_residual)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetkit.errors import UsageError
+from resnetkit.layers import whole_map
 from resnetkit.plan import Plan, with_io
 from resnetkit.pyramid import Level, default_cfg, pyramid, take
 from resnetkit.recompute import walk
@@ -31,10 +32,26 @@ class Network(nn.Module):
         return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """The last map: (n, num_features, height / reduction, width / reduction); (n, num_features) of vectors."""
-        for name, step in self.steps():
+        """The last map: (n, num_features, height / reduction, width / reduction); (n, num_features) of vectors.
+
+        Where the head sees several maps (``plan.taps``), all that it sees: (n, head_hidden_size).
+        """
+        return self.onward(x, 0)
+
+    def onward(self, x: Tensor, stages: int) -> Tensor:
+        """As ``forward_features``, of the map behind the first ``stages`` stages; of images where that is 0."""
+        steps, start, taps = self.steps(), len(self.before) + stages if stages else 0, self.plan.taps
+        tapped = [stage_name(self.plan.family, s) for s in range(taps.first, len(self.plan.stages) - 1)] if taps else []
+        seen = [self.pooled(x)] if stages and steps[start - 1][0] in tapped else []
+        for name, step in steps[start:]:
             x = walk(name, step, x, self.grad_checkpointing)
-        return x
+            if name in tapped:
+                seen.append(self.pooled(x))
+        return torch.cat([*seen, self.pooled(x)], 1) if taps else x
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The mean of a map, or of each of its cells: (n, channels * cells); under autocast in float32."""
+        return torch.flatten(self.avgpool(x.float() if torch.is_autocast_enabled(x.device.type) else x), 1)
 
     def forward_first(self, x: Tensor, stages: int) -> Tensor:
         """The map behind the first ``stages`` stages; ``forward_rest`` makes logits of it."""
@@ -46,13 +63,11 @@ class Network(nn.Module):
         """The map behind the first ``stages`` stages to logits (n, classes); of all stages, features."""
         if stages == len(self.plan.stages):
             return self.get_classifier()(x)
-        for name, step in self.steps()[len(self.before) + stages :]:
-            x = walk(name, step, x, self.grad_checkpointing)
-        return self.forward_head(x)
+        return self.forward_head(self.onward(x, stages))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """The mean of a map, and with it the logits unless ``pre_logits``."""
-        x = torch.flatten(self.avgpool(x), 1) if self.pools else x
+        """The mean of the last map, and with it the logits unless ``pre_logits``; of what several maps gave, these."""
+        x = torch.flatten(self.avgpool(x), 1) if self.pools and not self.plan.taps else x
         x = nn.functional.dropout(x, self.drop_rate, self.training) if self.drop_rate else x
         return x if pre_logits else self.get_classifier()(x)
 
@@ -89,6 +104,8 @@ class Network(nn.Module):
         except ValueError as error:
             raise UsageError(f"num_classes cannot be {num_classes!r}: {error}", "use a whole number from 0") from error
         self.pools = pools
+        if not pools:  # the answer is the last map, and no other
+            self.plan, self.avgpool = replace(self.plan, taps=None), whole_map(self.plan.ndim)
         like = self.get_parameter(f"{first_name(self.plan)}.weight")
         setattr(self, HEAD[self.plan.family], self.begin_head().to(like.device, like.dtype).train(self.training))
 
@@ -143,9 +160,9 @@ class Network(nn.Module):
             for name in self.behind:  # it has the width of the last stage
                 setattr(self, name, nn.Identity())
         norm = replace(self.plan.norm, channels=self.plan.stages[kept - 1][-1].c_out) if self.plan.norm else None
-        self.plan = replace(
-            self.plan, stages=self.plan.stages[:kept], norm=norm, last=None if gone or prune_norm else self.plan.last
-        )
+        last = None if gone or prune_norm else self.plan.last
+        taps = None if gone or prune_head else self.plan.taps  # a head that sees stages needs them all
+        self.plan = replace(self.plan, stages=self.plan.stages[:kept], norm=norm, last=last, taps=taps)
         if gone or prune_head:
             self.reset_classifier(0, "")
         return taken
@@ -163,11 +180,13 @@ class Network(nn.Module):
 
     @property
     def num_features(self) -> int:
-        return self.plan.features
+        """Channels of the last map."""
+        return self.plan.width
 
     @property
     def head_hidden_size(self) -> int:
-        return self.num_features
+        """Numbers that the head sees of a picture."""
+        return self.plan.features
 
     @property
     def num_classes(self) -> int:
@@ -195,6 +214,8 @@ class Network(nn.Module):
 
     def __prepare_scriptable__(self) -> nn.Module:
         """The same modules in a row for torch.jit.script, which knows no loop over names."""
+        if self.plan.taps:
+            raise UsageError("torch.jit.script knows no head that sees several maps", "torch.jit.trace or torch.export")
         pool = [("avgpool", self.avgpool), ("flatten", nn.Flatten())] if self.pools else []
         row = nn.Sequential()
         for name, step in [*self.steps(), *pool, (self.get_classifier(name_only=True), self.get_classifier())]:

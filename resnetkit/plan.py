@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from resnetkit.checks import check
 from resnetkit.spec import Sides
-from resnetkit.units import FAMILIES, LATER, Block, FamilyName, Layer, Norm, Pool, each, product
+from resnetkit.units import FAMILIES, LATER, Block, FamilyName, Layer, Norm, Pool, Taps, each, product
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Plan:
     )  # sides of the input: 0 where it is a vector, and a convolution of 1x1 is a linear layer
     norm: Norm | None = field(default=None, metadata=LATER)  # after the last stage of pre-activation networks
     last: Layer | None = field(default=None, metadata=LATER)  # after the last stage of mobile networks
+    taps: Taps | None = field(default=None, metadata=LATER)  # None where the head sees the mean of the last map
 
     def __post_init__(self) -> None:
         check(self)
@@ -33,8 +34,17 @@ class Plan:
         return self.stem[0].c_in
 
     @property
-    def features(self) -> int:
+    def width(self) -> int:
+        """Channels of the last map."""
         return self.last.c_out if self.last else self.stages[-1][-1].c_out
+
+    @property
+    def features(self) -> int:
+        """Numbers that the head sees."""
+        if self.taps is None:
+            return self.width
+        seen = [stage[-1].c_out for stage in self.stages[self.taps.first : -1]] + [self.width]
+        return sum(seen) * self.taps.cells**self.ndim
 
     @property
     def family(self) -> FamilyName:

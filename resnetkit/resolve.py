@@ -12,7 +12,7 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
-from resnetkit.finetuning import GENTLE, NONE, SOONER, Mode, mode_of
+from resnetkit.finetuning import GENTLE, NONE, SOONER, Mode, mode_of, tapped
 from resnetkit.layout import lay_out
 from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
@@ -121,6 +121,7 @@ def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = N
     plan = with_io(base, channels=preprocess.channels, classes=len(facts.classes))
     scratch = card is None
     mode = NONE if scratch else mode_of(run, given, plan, facts.pictures, preprocess.size)
+    plan = tapped(run, plan, mode, facts.pictures)
     batch = batch_size(run, facts, preprocess, mode, reasons)
     parts = run.accumulate or 1
     if run.repeats > batch:

@@ -57,6 +57,7 @@ class Run:
     finetune: Literal["auto", "head", "stages", "full"] = "auto"  # what learns of given weights (auto: by the data)
     frozen: int | None = None  # stages that stay as they are where others learn (auto: all but the last)
     views: int | None = None  # looks at each picture that are kept for learning: as it is, then varied (auto: by data)
+    head_cells: int | None = None  # the head sees every stage in so many cells a side; 0: the last one's mean (auto: 4)
     freeze_norms: bool | None = None  # batch norms keep the statistics that came with the weights (auto: no)
     init: Literal["fan-out", "fan-in"] = "fan-out"  # spread of the first weights (fan-in: as the paper, head and all)
     zero_init: bool = False  # begin with silent residual branches (Goyal et al. 2017): slow at first, for long runs
@@ -136,6 +137,7 @@ class Run:
 HINTS = typing.get_type_hints(Run)
 GIVEN = "the weights are given"
 UNTUNED = ("none", "trivialaugment")  # policies without strength or count
+TUNING = ("allow_partial", "freeze_norms", "pull", "finetune", "frozen", "views", "head_cells")
 TEACHING = ("teacher_share", "teacher_temperature", "teacher_features")  # how a teacher is heard
 COLUMNS = (
     "image_column",
@@ -161,6 +163,7 @@ LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "ema": ((">", 0), ("<", 1)),
     "frozen": ((">=", 1), ("<=", 100)),
     "views": ((">=", 1), ("<=", 1000)),
+    "head_cells": ((">=", 0), ("<=", 64)),
     "lr": ((">", 0), ("<=", 10**6)),
     "momentum": ((">=", 0), ("<", 1)),
     "weight_decay": ((">=", 0), ("<=", 10**6)),
@@ -310,9 +313,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
         else (),
         "there is no momentum": ("nesterov",) if run.momentum == 0 and run.nesterov else (),
         f"the random crop is {run.crop}": ("crop_scale",) if run.crop in ("pad", "none") else (),
-        "there are no weights to begin with": ("allow_partial", "freeze_norms", "pull", "finetune", "frozen", "views")
-        if run.weights == "none"
-        else (),
+        "there are no weights to begin with": TUNING if run.weights == "none" else (),
         "weights that were not named fit whole": ("allow_partial",) if run.weights == "auto" else (),
         GIVEN: ("zero_init", "init") if run.weights not in ("none", "auto") else (),
         "there is no weight decay": ("decay_all",) if run.weight_decay == 0 else (),

@@ -14,7 +14,7 @@ from resnetkit.budget import planned
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
-from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.evaluate import answer, answer_maps, join
 from resnetkit.engine.maps import Lessons, Looked
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick
@@ -184,7 +184,7 @@ def work(job: Job, folder: RunFolder, until: float | None = None) -> Generator[E
                 yield from steps(job, folder, state, stop, shown, lessons, until)
             if not stop and state.step < job.settings.steps:
                 yield Note(early(state, job.settings))
-            metrics = None if stop else conclude(job, folder, state, stop)
+            metrics = None if stop else conclude(job, folder, state, stop, lessons)
             if shown and metrics is not None:
                 shown.end(state.step, metrics, folder.path)
         if metrics is None:
@@ -216,7 +216,7 @@ def in_parts(job: Job, folder: RunFolder, state: State) -> Note:
 def prepared(
     job: Job, folder: RunFolder, state: State, stop: Stop
 ) -> Generator[Note | Looked | Epoch, None, Lessons | None]:
-    """The maps that a fine-tuning run learns from in place of pictures, if it does; and first of all its head."""
+    """The maps that a fine-tuning run has in place of pictures, if they stay true; and first of all its head."""
     has_head = bool(state.history)
     found = yield from noted(begin(job, state, stop, has_head=has_head))
     if found is None:
@@ -227,8 +227,9 @@ def prepared(
             return None
         record(folder, state, epoch)
         yield epoch
-        save(job, folder, state)
-    return found if job.settings.mode.keeps_maps else None
+        if job.settings.steps or stop:  # a head alone is saved by fit, which has nothing else to do
+            save(job, folder, state)
+    return found if job.settings.mode.freezes else None
 
 
 def noted(looks: Generator[Looked | str, None, Lessons | None]) -> Generator[Note | Looked, None, Lessons | None]:
@@ -316,15 +317,24 @@ def last_row(state: State) -> Any:
     return state.history[-1] if state.history and state.history[-1]["step"] == state.step else None
 
 
-def conclude(job: Job, folder: RunFolder, state: State, stop: Stop) -> dict[str, Any] | None:
-    """Measure the best network on test, where there is one, else on validation. None where a stop came first."""
+def conclude(
+    job: Job, folder: RunFolder, state: State, stop: Stop, lessons: Lessons | None = None
+) -> dict[str, Any] | None:
+    """Measure the best network on test, where there is one, else on validation. None where a stop came first.
+
+    ``lessons`` spare the validation pictures the way through the stages that did not learn.
+    """
     best = state.best
     assert best is not None  # a run has at least one epoch
     job.model.load_state_dict(state.best_weights)
     split = "test" if "test" in job.sets else "val"
     part = job.parts[split]
     exact = Machine(job.machine.device, "fp32")
-    answers = join(until(stop, answer(job.model, job.sets[split], exact, job.workers)))
+    asked = answer(job.model, job.sets[split], exact, job.workers)
+    if lessons and split == "val":
+        seen = job.sets[split]
+        asked = answer_maps(job.model, lessons.val, lessons.stages, seen.labels, seen.preprocess, exact)
+    answers = join(until(stop, asked))
     if stop:
         return None
     evaluation = examined(job.card, split, part, answers)

@@ -57,6 +57,17 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Taps:
+    """What the head sees in place of the last map's mean: the maps of several stages, each averaged over cells.
+
+    Evci et al. 2022 (Head2Toe, arXiv:2201.03529), section 3; cells as in He et al. 2015 (arXiv:1406.4729), section 2.2.
+    """
+
+    first: int  # stage that is seen, counted from 0; all behind it are seen too
+    cells: int  # along each side of each map
+
+
+@dataclass(frozen=True)
 class Norm:
     """A norm that follows no convolution, and its activation."""
 

@@ -27,7 +27,7 @@ from resnetkit.engine.device import Machine
 from resnetkit.engine.history import as_good
 from resnetkit.engine.losses import Loss
 from resnetkit.engine.maps import Frozen, Looked, maps_of
-from resnetkit.engine.solve import Features, path, solved
+from resnetkit.engine.solve import CLOSE, Features, Head, Problem, Tried, tried
 from resnetkit.engine.stop import Stop
 from resnetkit.engine.train import Epoch
 from resnetkit.errors import UsageError
@@ -82,23 +82,25 @@ def drawn(n: int = 60, d: int = 7, classes: int = 3) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values).float()[None], torch.from_numpy(labels)
 
 
+def head_of(values: Tensor, targets: Tensor, objective: Loss, classes: int, strength: float) -> Head:
+    return Problem.of(Features(values, targets), objective, classes).head(strength)
+
+
+@pytest.mark.parametrize("d", [7, 100])  # fewer features than pictures, and more
 @pytest.mark.parametrize("strength", [1.0, 0.1, 0.01])
-def test_the_head_is_that_of_logistic_regression(strength: float) -> None:
-    values, labels = drawn()
-    found = path(Features(values, labels), torch.ones(1, 60), Loss("cross-entropy"), 3, (1.0, strength))
-    head = list(found)[-1][1][0]
-    scaler = StandardScaler().fit(values[0].numpy())
-    theirs = LogisticRegression(C=1 / (strength * 60), tol=1e-10, max_iter=10_000).fit(
-        scaler.transform(values[0].numpy()), labels.numpy()
-    )
+def test_the_head_is_that_of_logistic_regression(strength: float, d: int) -> None:
+    values, labels = drawn(d=d)
+    head = head_of(values, labels, Loss("cross-entropy"), 3, strength)
+    seen = StandardScaler().fit_transform(values[0].double().numpy())
+    theirs = LogisticRegression(C=1 / (strength * 60), tol=1e-10, max_iter=10_000).fit(seen, labels.numpy())
     logits = head(values[0]).log_softmax(1).numpy()
-    np.testing.assert_allclose(logits, theirs.predict_log_proba(scaler.transform(values[0].numpy())), atol=2e-3)
+    np.testing.assert_allclose(logits, theirs.predict_log_proba(seen), atol=5e-4)
 
 
 def test_for_numbers_it_is_that_of_ridge_regression() -> None:
     values, _ = drawn()
     numbers = (values[0] @ torch.arange(14.0).view(7, 2) / 20).sin()
-    ((_, (head,)),) = path(Features(values, numbers), torch.ones(1, 60), Loss("mse", task="numbers"), 2, (0.1,))
+    head = head_of(values, numbers, Loss("mse", task="numbers"), 2, 0.1)
     scaler = StandardScaler().fit(values[0].numpy())
     # Our loss is the mean over pictures and numbers, theirs the sum over both.
     theirs = Ridge(alpha=0.1 / 2 * 60 * 2).fit(scaler.transform(values[0].numpy()), numbers.numpy())
@@ -112,7 +114,8 @@ def test_lanes_are_solutions_of_their_own_pictures() -> None:
     values = (values - values[0].mean(0)) / values[0].std(0, correction=0)
     lanes = torch.stack([torch.ones(60), half.float()])
     objective = Loss("cross-entropy", weights=torch.tensor([1.0, 2.0, 0.5]))
-    ((_, (_, lane)),) = path(Features(values, labels), lanes, objective, 3, (0.03,))
+    problem = Problem.of(Features(values, labels), objective, 3)
+    _, lane = problem.heads(problem.least(problem.begin(2), lanes, 0.03, CLOSE))
     scale = values[:, half][0].std(0, correction=0)
     alone = torch.zeros(3, 7, requires_grad=True)
     bias = torch.zeros(3, requires_grad=True)
@@ -133,11 +136,25 @@ def test_the_strength_is_chosen_by_pictures_that_were_not_learned() -> None:
     rng = np.random.default_rng(3)
     labels = torch.from_numpy(rng.integers(0, 2, 40))
     values = torch.from_numpy(rng.normal(size=(1, 40, 200))).float()  # nothing to learn, and much to learn by heart
-    tried = solved(Features(values, labels), Features(values[:, :10], labels[:10]), Loss("cross-entropy"), 2, 0)
-    best = min(tried, key=lambda one: one.unseen)
+    problem = Problem.of(Features(values, labels), Loss("cross-entropy"), 2)
+    path = tried(problem, Features(values[:, :7], labels[:7]), 0)
+    best = min(path, key=lambda one: one.unseen)
     assert best.strength >= 0.3
-    assert best.unseen < tried[-1].unseen
-    assert tried[-1].loss < tried[0].loss
+    assert all(one.unseen > best.unseen for one in path if one is not best)
+    assert len(best.each) == 47
+    weakest = min(one.strength for one in path)
+    assert problem.loss(problem.head(weakest)) < problem.loss(problem.head(best.strength))
+    path = tried(problem, Features(values[:, :8], labels[:8]), 0)
+    assert len(path[0].each) == 8  # a fifth as many others decide alone, here those that were learned
+    assert min(path, key=lambda one: one.unseen).strength < 0.01
+
+
+def test_what_is_surely_better_is_so_picture_for_picture() -> None:
+    each = torch.tensor([1.0, 5.0, 1.0, 5.0])
+    worse, noisy = Tried(1.0, each + torch.tensor([0.1, 0.2, 0.2, 0.1])), Tried(1.0, each.flip(0) + 0.15)
+    assert Tried(1.0, each).surely_better(worse)
+    assert not Tried(1.0, each).surely_better(noisy)
+    assert not worse.surely_better(Tried(1.0, each))
 
 
 def test_the_last_epoch_that_is_not_surely_worse_is_taken() -> None:
@@ -426,11 +443,14 @@ def test_one_look_is_never_varied(name: str) -> None:
 
 def test_the_mode_suits_the_data() -> None:
     plan = lay_out(find("resnet20"))
-    few, many = (mode_of(Run(), frozenset(), plan, n, 32) for n in (200, 20_000))
-    assert (few.name, few.frozen, few.views) == ("stages", 2, 8)
+    fewest, few, many = (mode_of(Run(), frozenset(), plan, n, 32) for n in (200, 1200, 20_000))
+    assert (fewest.name, fewest.frozen, fewest.views) == ("head", 3, 4)
+    assert (few.name, few.frozen, few.views) == ("stages", 2, 4)
     assert (many.name, many.frozen) == ("full", 0)
     for asks in (Run(mixup=0.2), Run(cutmix=1.0), Run(repeats=2), Run(teacher="t")):  # given, or of a recipe
         assert mode_of(asks, frozenset(), plan, 200, 32).name == "full"
+    for asks, given in ((Run(epochs=3), set()), (Run(), {"momentum"}), (Run(lr=0.1), {"lr"}), (Run(frozen=2), set())):
+        assert mode_of(asks, frozenset(given), plan, 200, 32).name == "stages"
     with pytest.raises(UsageError, match="--mixup would have no effect"):
         mode_of(Run(mixup=0.2, finetune="stages"), frozenset(), plan, 200, 32)
     assert mode_of(Run(frozen=1), frozenset({"frozen"}), plan, 20_000, 32) == finetuning.Mode(

@@ -131,6 +131,7 @@ IDLE: dict[str, list[Idle]] = {
         ({"frozen": 1, "finetune": "full"}, SMALL, CARD),
     ],
     "views": [({"views": 3}, SMALL, None)],
+    "head_cells": [({"head_cells": 2}, SMALL, None)],
     "accumulate": [({"accumulate": 9, "batch": 8}, SMALL, None)],
     "model": [({"model": "resnet50"}, PHOTOS, CARD)],
 }

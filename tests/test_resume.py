@@ -294,7 +294,7 @@ def test_the_scaler_of_fp16_is_part_of_the_state() -> None:
     states = []
     for scale in (4.0, 65536.0):
         scaler = torch.amp.GradScaler("cpu", init_scale=scale)
-        states.append(State(model, torch.optim.SGD(model.parameters(), lr=0.1), scaler))
+        states.append(State(model, lambda: torch.optim.SGD(model.parameters(), lr=0.1), scaler))
     states[0].scaler.scale(torch.zeros(1))
     states[1].restore(states[0].snapshot())
     assert states[1].scaler.get_scale() == 4.0

@@ -119,6 +119,7 @@ def test_the_ranges() -> None:
         "max_pixels": "at least 1024 and at most 10000000000",
         "frozen": "at least 1 and at most 100, or auto",
         "views": "at least 1 and at most 1000, or auto",
+        "head_cells": "at least 0 and at most 64, or auto",
         "epochs": "at least 1 and at most 1000000, or auto",
         "steps": "at least 1 and at most 1000000000, or auto",
         "batch": "at least 1 and at most 1000000, or auto",

@@ -256,7 +256,7 @@ def others(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_pulled_run_goes_on_to_the_same_end(data: Path, others: Path, tmp_path: Path) -> None:
-    more: dict[str, Any] = {"weights": str(others), "pull": 0.5, "freeze_norms": True, "lr": 0.05}
+    more: dict[str, Any] = {"weights": str(others), "pull": 0.5, "freeze_norms": True, "lr": 0.02}
     names = ("base", "straight", "twice", "lossy", "free")
     base, straight, twice, lossy, free = (tmp_path / name for name in names)
     list(training(Run(data=str(data), out=str(straight), **{**SETTINGS, **more})))

@@ -35,9 +35,13 @@ class Loss:
 
     def mean(self, losses: Tensor, targets: Tensor, counts: Tensor | None) -> Tensor:
         """Of losses (n,), each counted as its class and its picture count."""
+        return self.counted(losses, targets, counts).mean()
+
+    def counted(self, losses: Tensor, targets: Tensor, counts: Tensor | None) -> Tensor:
+        """Losses (n,) as much as each class and picture counts, (n,)."""
         if self.weights is not None:
             losses = losses * (self.weights[targets] if targets.ndim == 1 else targets @ self.weights)
-        return (losses if counts is None else losses * counts).mean()
+        return losses if counts is None else losses * counts
 
     def each(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each picture, (n,)."""

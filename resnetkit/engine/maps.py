@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from threading import Event
 from typing import Any
@@ -21,9 +21,9 @@ from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.stop import Stop
 from resnetkit.mapstore import Store
 from resnetkit.network import Network
-from resnetkit.plan import with_io
 from resnetkit.resolve import Settings
 
+TOGETHER = 64  # looks that go through the network at a time, at most
 BLOCK = 32 << 20  # bytes of maps that are kept at a time: what a run loses that is killed
 
 
@@ -71,7 +71,7 @@ class Frozen:
         steps = len(network.before) + self.stages if not self.all else None
         used = tuple(f"{name}." for name, _ in network.steps()[:steps])
         said: dict[str, Any] = {
-            "plan": planfile.to_json(with_io(network.plan, classes=0)),
+            "plan": planfile.to_json(replace(network.plan, classes=0, taps=network.plan.taps if self.all else None)),
             "stages": self.stages,
             "preprocess": asdict(examples.preprocess),
             "machine": machine.fingerprint(),
@@ -88,9 +88,7 @@ class Frozen:
 def features(network: Network, maps: Tensor, stages: int, machine: Machine) -> Tensor:
     """What the head sees (n, num_features), in float32, of maps behind ``stages`` stages; of images where it is 0."""
     with machine.autocast():
-        for _, step in network.steps()[len(network.before) + stages if stages else 0 :]:
-            maps = step(maps)
-        return network.forward_head(maps.float(), pre_logits=True)
+        return network.forward_head(network.onward(maps, stages).float(), pre_logits=True)
 
 
 def lesson_batches(lessons: Lessons, settings: Settings, train_set: Examples, start: int, stop: int) -> Iterator[Batch]:
@@ -126,7 +124,7 @@ def maps_of(
     None where a stop came first.
     """
     frozen.network.eval()
-    n, batch = len(examples.labels), at_once(examples.preprocess)
+    n, batch = len(examples.labels), min(TOGETHER, at_once(examples.preprocess))
     keys = [key(digest, view, augment, seed) for view in range(views) for digest in digests]
     fates = np.array([int(digest, 16) >> 65 for digest in digests], np.int64)
     one = frozen(torch.zeros(1, examples.preprocess.channels, *examples.preprocess.size))
@@ -134,27 +132,28 @@ def maps_of(
     missing = fill(room, keys, store)
     kept = len(keys) - len(missing)
     yield Looked(kept, len(keys), kept)
-    todo = batches(missing, n, batch)
+    todo = [np.array(missing[start : start + batch]) for start in range(0, len(missing), batch)]
     each = max(1, BLOCK // max(1, batch * one[0].numel() * one.element_size()))
 
     def make(item: int, halt: Event) -> NDArray[np.uint8] | None:
-        view, index = todo[item]
-        if not view:
-            return fitted(examples, index, halt)
-        return varied(examples, index, fates[index], augment, halt, seed=seed, epoch=view)
+        found = []
+        for view in np.unique(todo[item] // n).tolist():
+            index = todo[item][todo[item] // n == view] % n
+            if not view:
+                found.append(fitted(examples, index, halt))
+            else:
+                found.append(varied(examples, index, fates[index], augment, halt, seed=seed, epoch=view))
+        looks = [images for images in found if images is not None]
+        return np.concatenate(looks) if len(looks) == len(found) else None  # none where somebody stopped it
 
     fresh: list[int] = []
     done = kept
-    for item, ((view, index), images) in enumerate(
-        zip(todo, ahead(make, range(len(todo)), workers), strict=True), start=1
-    ):
+    for item, (rows, images) in enumerate(zip(todo, ahead(make, range(len(todo)), workers), strict=True), start=1):
         if stop:
             return None
         filled = np.resize(images, (batch, *images.shape[1:]))  # always as many, so that no neighbour matters
-        maps = frozen(frozen.machine.images(filled, examples.preprocess))[: len(index)].cpu()
-        rows = (view * n + index).tolist()
-        room[rows] = maps
-        fresh += rows
+        room[rows] = frozen(frozen.machine.images(filled, examples.preprocess))[: len(rows)].cpu()
+        fresh += rows.tolist()
         done += len(rows)
         if item % each == 0 or item == len(todo):
             store.write([keys[row] for row in fresh], room[fresh])
@@ -183,12 +182,3 @@ def fill(room: Tensor, keys: Sequence[bytes], store: Store) -> list[int]:
         room[rows] = maps[at]
         missing.difference_update(rows)
     return sorted(missing)
-
-
-def batches(rows: Sequence[int], n: int, batch: int) -> list[tuple[int, NDArray[np.int64]]]:
-    """Rows as (view, pictures), at most ``batch`` of one view at a time."""
-    found = []
-    for view in range(-(-(max(rows, default=-1) + 1) // n)):
-        index = np.array([row % n for row in rows if row // n == view], np.int64)
-        found += [(view, index[start : start + batch]) for start in range(0, len(index), batch)]
-    return found

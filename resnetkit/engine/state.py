@@ -1,6 +1,8 @@
 """What a run is between two steps, and how it is saved and gone on with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ class State:
     """All that a run is between two steps: saved whole, restored whole."""
 
     model: Network
-    optimizer: torch.optim.Optimizer
+    begin_optimizer: Callable[[], torch.optim.Optimizer]
     scaler: torch.amp.GradScaler
     step: int = 0
     parts: int = 1  # in which a batch goes through the network
@@ -50,7 +52,7 @@ class State:
             machine.prepare(teacher.model)
         return cls(
             model,
-            optimizer(model, settings),
+            lambda: optimizer(model, settings),
             machine.scaler(),
             parts=parts,
             average=mean,
@@ -59,13 +61,18 @@ class State:
             teacher=teacher,
         )
 
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Begun where the first step needs it: torch.optim takes a second to load, and a solved head takes no step."""
+        return self.begin_optimizer()
+
     @property
     def judged(self) -> Network:
         """The network that is evaluated and kept."""
         return self.model if self.average is None else self.average
 
     def snapshot(self) -> Snapshot:
-        moments = self.optimizer.state_dict()["state"]
+        moments = self.optimizer.state_dict()["state"] if self.step else {}
         return Snapshot(
             tensors={
                 **{f"model.{name}": value for name, value in self.model.state_dict().items()},
@@ -98,14 +105,8 @@ class State:
         self.best_weights = parts["best"]
         if self.average is not None:
             self.average.load_state_dict(parts["average"])
-        moments: dict[int, dict[str, Any]] = {}
-        for name, tensor in parts["optimizer"].items():
-            index, _, rest = name.partition(".")
-            moments.setdefault(int(index), {})[rest] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-        for weight, kept in self.optimizer.state.items():  # in the layout of the weights, as before
-            kept |= {n: torch.empty_like(weight).copy_(v) for n, v in kept.items() if v.shape == weight.shape}
+        if snapshot.values["step"]:
+            put_moments(self.optimizer, parts["optimizer"])
         values = snapshot.values
         self.step, self.sums, self.history, self.best = (values[k] for k in ("step", "sums", "history", "best"))
         self.parts = values.get("parts", self.parts)  # checkpoints from before it was kept have none
@@ -122,3 +123,15 @@ class State:
         patience = settings.run.patience
         tired = patience is not None and bool(self.history) and waits(self.history)[-1] >= patience
         return tired or self.step == settings.steps
+
+
+def put_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """What an equal optimizer kept, by the number of the weight and its own name for it."""
+    moments: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        index, _, rest = name.partition(".")
+        moments.setdefault(int(index), {})[rest] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    for weight, kept in optimizer.state.items():  # in the layout of the weights, as before
+        kept |= {n: torch.empty_like(weight).copy_(v) for n, v in kept.items() if v.shape == weight.shape}

@@ -73,10 +73,11 @@ def write_numbers(folder: Path, evaluation: NumberEvaluation, more: Mapping[str,
 
 
 def write_curves(folder: Path, epochs: Sequence[Mapping[str, float]]) -> None:
-    """results.csv as a picture, curves.png."""
+    """results.csv as a picture, curves.png, if there is more than the head that was solved."""
     from resnetkit.report import pictures
 
-    pictures.curves_picture(folder / "curves.png", epochs)
+    if len(epochs) > 1 or epochs[0]["step"]:
+        pictures.curves_picture(folder / "curves.png", epochs)
 
 
 def write_rates(folder: Path, curve: Curve) -> tuple[Path, Path]:

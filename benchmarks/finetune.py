@@ -41,7 +41,7 @@ from resnetkit.weights import fill, transfer
 
 EPOCHS, BATCH = 15, 32
 # Of these the plain loops have the best one on the first draw.
-RATES = {"plain": (0.001, 0.003, 0.01, 0.03), "plain-frozen": (0.003, 0.01, 0.03, 0.1, 0.3)}
+RATES = {"plain": (0.01, 0.03, 0.1), "plain-frozen": (0.1, 0.3, 1.0)}
 Curve = list[tuple[float, float]]  # seconds, and the validation accuracy reached by then
 
 
@@ -217,7 +217,7 @@ def main() -> None:
                 rates[mode] = max(tries, key=lambda r: tries[r])
                 print(f"rate of {mode}: {rates[mode]} of {tries}", flush=True)
             for mode in asked.modes:
-                more: dict[str, Any] = {"size": asked.size} if asked.size else {}
+                more: dict[str, Any] = {"seed": draw} | ({"size": asked.size} if asked.size else {})
                 more |= {"budget": asked.budget} if asked.budget and mode == "auto" else {}
                 model, seen, seconds, curve = run(mode, data, start, rates.get(mode, 0.0), more)
                 if seen not in shown:

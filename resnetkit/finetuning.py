@@ -92,17 +92,32 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
 
     Also where the maps of ``pictures`` of that ``size`` would be too large.
     """
-    stages = len(plan.stages)
-    name, reason = run.finetune, ""
+    stages, name, reason = len(plan.stages), run.finetune, ""
     if name == "auto":
-        # Those of a recipe were not given.
-        asking = {one for one in ALIVE if one in given or getattr(run, one) != getattr(Run, one)}
-        kept = not asking.intersection(BATCHES)
-        few = pictures <= FEW and kept and stages > 1 and room(plan, stages - 1, pictures, size)
-        name = "stages" if few or "frozen" in given else "full"
-        if pictures <= VERY_FEW and not asking:
-            name = "head"
-        reason = f"for {pictures:,} pictures" if kept else "each step needs the pictures themselves"
+        name, reason = suited(run, given, plan, pictures, size)
+    refuse_stages(run, name, stages)
+    frozen = {"head": stages, "stages": run.frozen or stages - 1}.get(name, 0)
+    views = looks(run, name, pictures, room(plan, frozen, pictures, size) if name == "stages" else None)
+    refuse_idle(given, name, views)
+    return Mode(name, frozen, views, reason)
+
+
+def suited(
+    run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Sides
+) -> tuple[Literal["head", "stages", "full"], str]:
+    """What learns where nobody says, and why: the cheapest that does as well as the others on so many pictures."""
+    asking = {one for one in ALIVE if one in given or getattr(run, one) != getattr(Run, one)}  # a recipe gives nothing
+    if pictures <= VERY_FEW and not asking:
+        return "head", f"for {pictures:,} pictures; up to {VERY_FEW:,} a longer run was no better"
+    if asking.intersection(BATCHES):
+        return "full", "each step needs the pictures themselves"
+    reason, last = f"for {pictures:,} pictures", len(plan.stages) - 1
+    few = pictures <= FEW and last and room(plan, last, pictures, size)
+    return "stages" if few or "frozen" in given else "full", reason
+
+
+def refuse_stages(run: Run, name: str, stages: int) -> None:
+    """UsageError where stages cannot stay, or what is asked for needs all to learn."""
     if name == "stages" and stages < 2:
         raise UsageError("a network of one stage has none to freeze", "--finetune head or full")
     if run.frozen is not None and (name != "stages" or run.frozen >= stages):
@@ -116,16 +131,22 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
     if name == "stages" and mixing:
         what = f"--{mixing[0]} would have no effect with --finetune stages: maps of whole pictures are kept"
         raise UsageError(what, "leave it out, or --finetune full")
-    frozen = {"head": stages, "stages": run.frozen or stages - 1}.get(name, 0)
-    views = max(LEAST_VIEWS if name == "stages" else 1, min(MOST_VIEWS, ENOUGH_LOOKS // pictures))
-    most = room(plan, frozen, pictures, size) if name == "stages" else views
-    if max(1, run.views or 1) > most:
+
+
+def looks(run: Run, name: str, pictures: int, most: int | None) -> int:
+    """At each picture, of which at most so many fit. Raises UsageError where not even one does, or those asked for."""
+    if most is not None and max(1, run.views or 1) > most:
         raise UsageError(
-            f"maps of {pictures:,} pictures in {run.views or 1} views behind {frozen} stages take more than "
-            f"{LARGEST / 2**30:g} GB",
+            f"maps of {pictures:,} pictures in {run.views or 1} views take more than {LARGEST / 2**30:g} GB",
             f"--views {most}" if most else "--finetune full",
         )
-    views = run.views or min(views, most)
+    least = LEAST_VIEWS if name == "stages" else 1
+    usual = max(least, min(MOST_VIEWS, ENOUGH_LOOKS // pictures))
+    return run.views or (usual if most is None else min(usual, most))
+
+
+def refuse_idle(given: frozenset[str], name: str, views: int) -> None:
+    """UsageError for a setting that was given and could do nothing in a mode."""
     idle = {
         "no step is taken where a head is solved": STEPS if name == "head" else (),
         "maps of whole pictures are kept": BATCHES if name != "full" else (),
@@ -137,4 +158,3 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
                 raise UsageError(
                     f"--{setting.replace('_', '-')} would have no effect with --finetune {name}: {why}", "leave it out"
                 )
-    return Mode(name, frozen, views, reason)

@@ -86,7 +86,7 @@ def solve_head(job: Job, state: State, lessons: Lessons) -> str:
         found[sight] = min(tried(problems[sight], unseen, settings.run.seed), key=lambda one: one.unseen)
     widest, *others = found
     sight = next((one for one in others if found[one].surely_better(found[widest])), widest)
-    solved = problems[sight].head(found[sight].strength)
+    solved = problems[sight].head(found[sight].strength, found[sight].place)
     best = sight.told(solved, settings.plan.features)
     head = state.model.get_classifier(name_only=True)
     for network in (state.model, state.judged):
@@ -107,8 +107,8 @@ def ends(job: Job, state: State, maps: Tensor, stages: int, machine: Machine) ->
 
 
 def said(found: Mapping[Sight, Tried], chosen: Sight, seconds: float) -> str:
-    losses = ", ".join(f"{found[sight].unseen:.3f} of {sight.name}" for sight in found)
+    losses = ", ".join(f"{tried.unseen:.3f} with {sight.name}" for sight, tried in found.items())
     return (
-        f"head solved in {seconds:.1f} s: loss on pictures that it had not seen {losses}; taken: {chosen.name}, "
-        f"strength {found[chosen].strength:.2g}"
+        f"head solved in {seconds:.1f} s on {chosen.name}, strength {found[chosen].strength:.2g}; "
+        f"loss on pictures that it had not seen: {losses}"
     )

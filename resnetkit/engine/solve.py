@@ -16,7 +16,7 @@ STRENGTHS = tuple(10.0**k for k in range(1, -6, -1))  # 10 to 0.00001, as far as
 BETWEEN = (10**0.5, 10**-0.5)  # times the best of those: what is tried after them
 ROUNDS = 200  # of L-BFGS for each strength, which begins where another ended
 BEND = 0.3  # of the loss along a feature of variance 1, about
-ROUGH, CLOSE = 1e-3, 1e-8  # slopes that are left: where heads are compared, and in the one that is kept
+ROUGH, CLOSE = 1e-3, 1e-6  # slopes that are left: where heads are compared, and in the one that is kept
 TINY = 1e-9  # of the largest variance: directions of less say nothing
 MOST_AXES = 1024  # to find more takes longer than to do without
 FOLDS = 5
@@ -52,6 +52,7 @@ class Tried:
 
     strength: float
     each: Tensor  # (m,)
+    place: Place  # of the head of all pictures, about
 
     @property
     def unseen(self) -> float:
@@ -87,7 +88,7 @@ def tried(problem: "Problem", val: Features, seed: int) -> list[Tried]:
         for k, other in enumerate(others):
             apart[folds == k] = losses(other, train, objective)[folds == k]
         each = torch.cat([losses(head, val, objective), apart]) if few else losses(head, val, objective)
-        found.append(Tried(strength, each))
+        found.append(Tried(strength, each, (place[0][:1], place[1][:1])))
         return place
 
     places = [problem.begin(len(lanes))]
@@ -163,10 +164,10 @@ class Problem:
             end = torch.from_numpy(minimize(ask, begin, jac=True, method="L-BFGS-B", options=limits).x)
         return end[:cut].view(shape) * unit, end[cut:].view(start[1].shape)
 
-    def head(self, strength: float) -> Head:
-        """That of all pictures, solved closely."""
+    def head(self, strength: float, place: Place | None = None) -> Head:
+        """That of all pictures, solved closely from ``place`` on, or from nothing."""
         everything = torch.ones(1, len(self.train.targets))
-        return self.heads(self.least(self.begin(1), everything, strength, CLOSE))[0]
+        return self.heads(self.least(place or self.begin(1), everything, strength, CLOSE))[0]
 
     def loss(self, head: Head) -> float:
         """The mean over all looks, without the penalty."""

@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,13 @@ def drawn(part: Part, classes: tuple[str, ...], wanted: list[str], count: int, s
 
 
 def write(part: Part, classes: tuple[str, ...], rows: list[int], folder: Path) -> None:
-    """Pictures as PNG in class folders: what they show is unchanged."""
+    """Pictures in class folders: files as they are, rows of arrays as PNG."""
     for i in rows:
         place = folder / classes[int(part.labels[i])]
         place.mkdir(parents=True, exist_ok=True)
+        if suffix := Path(part.names[i]).suffix:
+            (place / f"{i:06d}{suffix}").write_bytes(part.encoded(i))
+            continue
         pixels = part.read(i).pixels
         Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(place / f"{i:06d}.png")
 
@@ -99,12 +102,15 @@ def ours(
     return model, card.preprocess, seconds, [*curve, (seconds, chosen)]
 
 
-def plain(data: Path, start: str, rate: float, frozen: bool) -> tuple[Network, Preprocess, float, Curve]:
+def plain(
+    data: Path, start: str, rate: float, frozen: bool, size: int | None = None
+) -> tuple[Network, Preprocess, float, Curve]:
     """A loop as tutorials have it, on the same pictures."""
     card, state = modelfile.load(start)
     begun, curve = time.monotonic(), Curve()
     source = open_source(str(data))
-    sets = {name: tensors(source.parts[name], card.preprocess) for name in ("train", "val")}
+    seen = replace(card.preprocess, size=(size, size), crop=0.875) if size else card.preprocess
+    sets = {name: tensors(source.parts[name], seen) for name in ("train", "val")}
     model = build(card.plan)
     model.reset_classifier(len(source.classes))
     transfer(model, state, old_classes=card.classes, new_classes=source.classes)
@@ -121,16 +127,16 @@ def plain(data: Path, start: str, rate: float, frozen: bool) -> tuple[Network, P
             if len(rows) < 2:
                 continue
             mirrored = torch.rand(len(rows), generator=torch.Generator().manual_seed(epoch)) < 0.5
-            seen = torch.where(mirrored.view(-1, 1, 1, 1), images[rows].flip(3), images[rows])
+            shown = torch.where(mirrored.view(-1, 1, 1, 1), images[rows].flip(3), images[rows])
             optimizer.zero_grad()
-            cross_entropy(model(seen), labels[rows]).backward()
+            cross_entropy(model(shown), labels[rows]).backward()
             optimizer.step()
         schedule.step()
         model.eval()
         with torch.no_grad():
             share = right(model, *sets["val"])
         curve.append((time.monotonic() - begun, share))
-    return model, card.preprocess, time.monotonic() - begun, curve
+    return model, seen, time.monotonic() - begun, curve
 
 
 def tensors(part: Part, seen: Preprocess) -> tuple[Tensor, Tensor]:
@@ -152,7 +158,7 @@ def run(
     mode: str, data: Path, start: str, rate: float, more: dict[str, Any]
 ) -> tuple[Network, Preprocess, float, Curve]:
     if mode.startswith("plain"):
-        return plain(data, start, rate, mode == "plain-frozen")
+        return plain(data, start, rate, mode == "plain-frozen", more.get("size"))
     with tempfile.TemporaryDirectory() as folder:
         return ours(data, start, mode, Path(folder) / "run", more)
 
@@ -213,7 +219,7 @@ def main() -> None:
             for part, count, skip in (("train", asked.pictures, 0), ("val", asked.val, asked.pictures)):
                 write(train, source.classes, drawn(train, source.classes, wanted, count, skip, draw), data / part)
             for mode in rates if not draw else ():
-                tries = {r: plain(data, start, r, mode == "plain-frozen")[3][-1][1] for r in RATES[mode]}
+                tries = {r: plain(data, start, r, mode == "plain-frozen", asked.size)[3][-1][1] for r in RATES[mode]}
                 rates[mode] = max(tries, key=lambda r: tries[r])
                 print(f"rate of {mode}: {rates[mode]} of {tries}", flush=True)
             for mode in asked.modes:

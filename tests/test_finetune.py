@@ -22,6 +22,7 @@ from torch import Tensor
 from resnetkit import finetuning, mapstore, modelfile
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Examples
+from resnetkit.data.decode import Picture
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 from resnetkit.engine.history import as_good
@@ -246,6 +247,25 @@ def test_a_map_depends_on_its_picture_alone() -> None:
     few = Examples(names=["a"] * 7, labels=np.zeros(7, np.int64), preprocess=PREPROCESS, stack=shown.stack[30:37])
     some_of_them, _ = looked(frozen, few, names[30:37], store)
     assert torch.equal(some_of_them, all_of_them[:, 30:37])
+
+
+def test_a_file_is_read_once_for_all_looks_at_it() -> None:
+    """And looks as the same picture does that is in memory."""
+    frozen = Frozen(network(), 2, Machine(torch.device("cpu"), "fp32"))
+    shown, names, store = pictures(), digests(40), mapstore.Store(Path("nowhere"), writes=False)
+    stack, reads = shown.stack, []
+    assert stack is not None
+
+    def read(i: int) -> Picture:
+        reads.append(i)
+        return Picture(stack[i])
+
+    files = Examples(names=shown.names, labels=shown.labels, preprocess=PREPROCESS, read=read)
+    of_files, _ = looked(frozen, files, names, store, views=3)
+    of_stack, _ = looked(frozen, shown, names, store, views=3)
+    assert torch.equal(of_files, of_stack)
+    assert len(reads) <= 40 + 3  # but for those whose looks are in two batches
+    assert set(reads) == set(range(40))
 
 
 def test_other_weights_or_another_look_are_another_store() -> None:

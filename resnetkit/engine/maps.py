@@ -3,6 +3,7 @@
 import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from hashlib import blake2b
 from threading import Event
 from typing import Any
@@ -132,19 +133,12 @@ def maps_of(
     missing = fill(room, keys, store)
     kept = len(keys) - len(missing)
     yield Looked(kept, len(keys), kept)
+    missing.sort(key=lambda row: (row % n, row))  # all looks at a picture together, which is decoded for them once
     todo = [np.array(missing[start : start + batch]) for start in range(0, len(missing), batch)]
     each = max(1, BLOCK // max(1, batch * one[0].numel() * one.element_size()))
 
     def make(item: int, halt: Event) -> NDArray[np.uint8] | None:
-        found = []
-        for view in np.unique(todo[item] // n).tolist():
-            index = todo[item][todo[item] // n == view] % n
-            if not view:
-                found.append(fitted(examples, index, halt))
-            else:
-                found.append(varied(examples, index, fates[index], augment, halt, seed=seed, epoch=view))
-        looks = [images for images in found if images is not None]
-        return np.concatenate(looks) if len(looks) == len(found) else None  # none where somebody stopped it
+        return looks(examples, todo[item], fates, augment, halt, seed=seed)
 
     fresh: list[int] = []
     done = kept
@@ -160,6 +154,33 @@ def maps_of(
             fresh = []
         yield Looked(done, len(keys), kept)
     return room.view(views, n, *one.shape[1:])
+
+
+def looks(
+    examples: Examples, rows: NDArray[np.int64], fates: NDArray[np.int64], augment: Augment, halt: Event, *, seed: int
+) -> NDArray[np.uint8] | None:
+    """Pictures as they are looked at (rows, h, w, c), of which a row is view * n + place. None where told to stop."""
+    whole, places = np.divmod(rows, len(fates))
+    size = examples.preprocess.size
+    images = np.empty((len(rows), *size, examples.preprocess.channels), np.uint8)
+    for picture in [None] if examples.stack is not None else np.unique(places).tolist():
+        shown = examples
+        if picture is not None and examples.read is not None:
+            shown = replace(examples, read=cache(examples.read))  # and forgotten before the next one
+        for view in np.unique(whole).tolist():
+            chosen = np.flatnonzero((whole == view) & ((places == picture) | (picture is None)))
+            index = places[chosen]
+            if not len(index):
+                continue
+            seen = (
+                varied(shown, index, fates[index], augment, halt, seed=seed, epoch=view)
+                if view
+                else fitted(shown, index, halt)
+            )
+            if seen is None:
+                return None
+            images[chosen] = seen
+    return images
 
 
 def key(digest: str, view: int, augment: Augment, seed: int) -> bytes:

@@ -20,6 +20,7 @@ FEW = 2000  # pictures, from which on all stages learn
 LARGEST = 4 << 30  # bytes of maps that a run learns from, all of which are in memory
 CELLS = (4, 2, 1)  # along each side of each map that the head sees, of which those are taken that fit
 MOST_FEATURES = 4096  # that a head is solved on
+MOST_BYTES = 1 << 30  # of features, several copies of which are in memory while it is solved
 
 # What an optimizer or its pictures are told, which nobody asks where a head is solved.
 STEPS = """epochs steps patience batch accumulate optimizer lr momentum nesterov weight_decay decay_all schedule warmup
@@ -79,10 +80,10 @@ def tapped(run: Run, plan: Plan, mode: Mode, pictures: int) -> Plan:
     for cells in (run.head_cells,) if run.head_cells else CELLS if plan.ndim else ():
         found = replace(plan, taps=Taps(first, cells))
         size = 4 * found.features * pictures * max(1, mode.views)
-        if (found.features <= MOST_FEATURES or run.head_cells) and size <= LARGEST:
+        if (found.features <= MOST_FEATURES or run.head_cells) and size <= MOST_BYTES:
             return found
     if run.head_cells:
-        what = f"{found.features:,} features of {pictures:,} pictures take more than {LARGEST / 2**30:g} GB"
+        what = f"{found.features:,} features of {pictures:,} pictures take more than {MOST_BYTES / 2**30:g} GB"
         raise UsageError(f"--head-cells {run.head_cells} cannot be: {what}", "fewer cells, or --head-cells 0")
     return plan
 

@@ -159,6 +159,9 @@ def test_what_is_surely_better_is_so_picture_for_picture() -> None:
     assert good.surely_better(worse)
     assert not good.surely_better(noisy)
     assert not worse.surely_better(good)
+    assert not Tried(1.0, each[:1], place).surely_better(
+        Tried(1.0, each[:1] + 1, place)
+    )  # one says nothing of the rest
 
 
 def test_the_last_epoch_that_is_not_surely_worse_is_taken() -> None:

@@ -124,12 +124,13 @@ def test_who_sees_what_is_as_asked() -> None:
     plan = lay_out(find("resnet20"))
     assert tapped(Run(), plan, Mode("stages", 2, 4), 100).taps is None
     assert tapped(Run(), plan, Mode("full"), 100).taps is None
-    assert tapped(Run(), plan, Mode("head", 3, 1), 10**6).taps == Taps(0, 2)  # more take too much memory
+    assert tapped(Run(), plan, Mode("head", 3, 1), 10**6).taps == Taps(0, 1)  # more take too much memory
+    assert tapped(Run(), plan, Mode("head", 3, 1), 10**7).taps is None
     assert tapped(Run(head_cells=0), plan, Mode("head", 3, 4), 100).taps is None
     assert tapped(Run(head_cells=8), plan, Mode("head", 3, 4), 100).taps == Taps(0, 8)
     assert tapped(Run(head_cells=2), plan, Mode("stages", 2, 4), 100).taps == Taps(1, 2)
     assert tapped(Run(head_cells=2), plan, Mode("full"), 100).taps == Taps(0, 2)
-    with pytest.raises(UsageError, match="take more than 4 GB"):
+    with pytest.raises(UsageError, match="take more than 1 GB"):
         tapped(Run(head_cells=64), plan, Mode("head", 3, 4), 10_000)
 
 

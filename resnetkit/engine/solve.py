@@ -62,7 +62,7 @@ class Tried:
     def surely_better(self, other: "Tried") -> bool:
         """Whether the same pictures say so, by two standard errors."""
         gains = other.each - self.each
-        return float(gains.mean()) > 2 * float(gains.std()) / len(gains) ** 0.5
+        return len(gains) > 1 and float(gains.mean()) > 2 * float(gains.std()) / len(gains) ** 0.5
 
 
 def tried(problem: "Problem", val: Features, seed: int) -> list[Tried]:
@@ -171,10 +171,8 @@ class Problem:
 
     def loss(self, head: Head) -> float:
         """The mean over all looks, without the penalty."""
-        train = self.train
-        return sum(float(self.objective(head(v), train.targets, train.counts)) for v in train.values) / len(
-            train.values
-        )
+        looks, targets, counts = self.train.values, self.train.targets, self.train.counts
+        return sum(float(self.objective(head(look), targets, counts)) for look in looks) / len(looks)
 
     def heads(self, place: Place) -> list[Head]:
         weights = (place[0] if self.axes is None else place[0] @ self.axes) / self.spread

@@ -170,20 +170,23 @@ def interval(values: list[float]) -> str:
 
 
 def table(found: dict[str, list[Result]]) -> None:
-    first, *others = found
-    print(f"{'mode':14}{'test':>8}{'sd':>7}{'seconds':>9}   against {first}: points, time; then time to its validation")
+    first, *_ = found
+    peers = [mode for mode in found if mode == first or mode in RATES]
+    print(f"{'mode':14}{'test':>8}{'sd':>7}{'seconds':>9}   against others: points, time; then time to its validation")
     for mode, results in found.items():
         shares = [100 * r.accuracy for r in results]
         line = f"{mode:14}{statistics.mean(shares):8.2f}{statistics.stdev(shares):7.2f}"
         line += f"{statistics.mean([r.seconds for r in results]):9.1f}"
-        if mode in others:
-            pairs = list(zip(results, found[first], strict=True))
+        print(line, flush=True)
+        for peer in peers if mode not in RATES else ():
+            if peer == mode:
+                continue
+            pairs = list(zip(results, found[peer], strict=True))
             ratios = [b.seconds / a.seconds for a, b in pairs]
             equal = [b.reached(a.curve[-1][1]) / a.seconds for a, b in pairs]
-            line += f"   {interval([100 * (a.accuracy - b.accuracy) for a, b in pairs])}"
+            line = f"{'':38}   {peer}: {interval([100 * (a.accuracy - b.accuracy) for a, b in pairs])}"
             line += f"   {statistics.median(ratios):.1f}x ({min(ratios):.1f}-{max(ratios):.1f})"
-            line += "   " + " ".join(f"{ratio:.1f}x" for ratio in equal)
-        print(line, flush=True)
+            print(line + "   " + " ".join(f"{ratio:.1f}x" for ratio in equal), flush=True)
 
 
 def main() -> None:

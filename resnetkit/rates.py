@@ -58,7 +58,8 @@ def ready(
     """The job of a run whose rate is looked for. Errors as of training, and for what plays no part in a search."""
     refuse_unused(given)
     check_out(run.out)
-    job = prepare(run, given, watch=watch, fetching=fetching)
+    steps = {"lr"} if run.finetune == "auto" else set()  # who looks for a rate means to take steps
+    job = prepare(run, given | steps, watch=watch, fetching=fetching)
     if job.settings.mode.name == "head":
         raise UsageError("a head is solved and has no learning rate", "--finetune stages or full")
     return job

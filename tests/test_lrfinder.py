@@ -162,3 +162,15 @@ def test_the_command_says_what_to_type(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*words, "--lr", "0.1"]) == 2
     assert "--lr would have no effect: it is what is looked for" in capsys.readouterr().err
     assert main(["lr"]) == 2
+
+
+def test_of_few_pictures_it_is_that_of_steps_behind_the_head(tmp_path: Path) -> None:
+    """Where a run without a rate would take none."""
+    (tmp_path / "digits").mkdir()
+    data = write_digits(tmp_path / "digits")
+    start = resnetkit.train(data, model="resnet20", weights="none", steps=10, batch=32, out=tmp_path / "start").folder
+    found = rates.ready(resnetkit.Run(data=str(data), weights=str(start)), frozenset({"data", "weights"}))
+    assert found.settings.mode.name == "stages"
+    head = resnetkit.Run(data=str(data), weights=str(start), finetune="head")
+    with pytest.raises(UsageError, match="a head is solved and has no learning rate"):
+        rates.ready(head, frozenset({"data", "weights", "finetune"}))

@@ -2,42 +2,36 @@
 
 import dataclasses
 import importlib.metadata
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import Tensor
-
 import resnetkit
 import resnetkit.run as runs
-from resnetkit import cost, download, foreign, modelfile, pretrained, published, weights
-from resnetkit.assumptions import assume
+from resnetkit import cost, download, telling, weights
 from resnetkit.classifier import usual_workers
 from resnetkit.data.batches import Examples, eval_batches, examples
 from resnetkit.data.labels import words_of
-from resnetkit.data.parts import Labels, Part, PartName, Source, subset
-from resnetkit.data.sources import Columns, open_source
-from resnetkit.data.split import Row, carve
-from resnetkit.data.survey import Survey, data_hash, moments, refuse_bad, survey
+from resnetkit.data.parts import Part, subset
+from resnetkit.data.sources import open_source
+from resnetkit.data.split import Row
+from resnetkit.data.survey import data_hash, moments, refuse_bad, survey
+from resnetkit.division import columns_of, lay_parts, stack_of
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.maps import TOGETHER
 from resnetkit.engine.teacher import Teacher
-from resnetkit.errors import DataError, UsageError, WeightsError, plain, some
+from resnetkit.errors import UsageError, plain, some
 from resnetkit.init import initialize
-from resnetkit.metrics import Scale
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
+from resnetkit.origin import find_weights, read_weights
 from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, network, refuse_weights, resolve
-from resnetkit.run import UNTUNED, Run
-from resnetkit.tasks import TASKS
-from resnetkit.walk import shapes, strides_of_a_point
+from resnetkit.run import Run
+from resnetkit.walk import strides_of_a_point
 
 Watch = Callable[[int, int], None]
 
@@ -49,18 +43,6 @@ FRESH = "fresh"  # what a start file calls the tensors that did not come with th
 
 # torch 2.13 leaves parts of such gradients as they lay in memory: runs did not repeat, and some were lost.
 UNDEFINED = "{0} makes a single point of pictures of {1}x{2} before its last stride, where CPUs have no bf16 gradients"
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Weights to begin from."""
-
-    card: Card
-    state: dict[str, Tensor]
-    notes: list[str]  # what was changed or assumed
-    bare: bool = False  # without a card of their own, so that their classes have no names
-    name: str = ""  # of published ones, with the SHA-256 of their file
-    said: str = ""  # what published ones are
 
 
 @dataclass(frozen=True)
@@ -97,101 +79,8 @@ class Job:
 
     def lines(self) -> list[tuple[str, str]]:
         """What is going to happen, for people."""
-        s, why = self.settings, self.settings.reasons
-        h, w = s.preprocess.size
-        total = cost.totals(s.plan, s.preprocess.size)
-        counts = ", ".join(f"{len(examples.labels):,} {name}" for name, examples in self.sets.items())
-        rows = [
-            ("data", f"{counts} pictures {of_what(s)}: {some(s.classes, 10)}"),
-            (
-                "network",
-                f"{s.model}, {total.parameters:,} parameters, {cost.brief(total.macs)} multiply-adds a picture",
-            ),
-            (
-                "picture",
-                f"{h}x{w}, {s.preprocess.channels} channel{'s' * (s.preprocess.channels > 1)}, {s.preprocess.resize}",
-            ),
-            ("augment", variation(s)),
-            ("fine-tune", tuning(s)),
-            ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
-            ("learning", ", ".join(extras(s))),
-            ("teacher", heard(self.teacher, s.run) if self.teacher else ""),
-            ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
-            ("machine", f"{self.machine.device}, {self.machine.precision}, {self.workers} reading threads"),
-        ]
-        if s.mode.name == "head":  # no step is taken
-            rows = [(name, text) for name, text in rows if name not in ("length", "learning", "optimizer")]
-        if s.run.batch is not None and "batch" in why:
-            rows.append(("batch", why["batch"]))
-        reason = {"data": "", "network": "model", "picture": "size", "augment": "", "length": "steps"}
-        reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": "", "fine-tune": "", "teacher": ""}
-        told = [(name, text) for name, text in rows if text]
-        return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in told]
-
-
-def tuning(settings: Settings) -> str:
-    """What learns of given weights, and of which looks, in words."""
-    mode, stages = settings.mode, len(settings.plan.stages)
-    last = stages - mode.frozen
-    looks = f"of {mode.views} looks at each picture"
-    said = {
-        "none": "",
-        "head": f"head: a linear head is solved on features {looks}",
-        "stages": f"stages: head first, then the last {f'{last} stages' if last > 1 else 'stage'} too, on maps {looks}",
-        "full": "full: head first, then all that there is",
-    }[mode.name]
-    return f"{said} ({mode.reason})" if mode.reason else said
-
-
-def of_what(settings: Settings) -> str:
-    one, many = TASKS[settings.task].one, TASKS[settings.task].name
-    count = len(settings.classes)
-    return f"{'of' if one == 'class' else 'with'} {count} {one if count == 1 else many}"
-
-
-def extras(settings: Settings) -> list[str]:
-    """What a run does beside the usual, in words."""
-    run = settings.run
-    said = {
-        f"loss {run.loss}": run.loss not in ("auto", "cross-entropy"),
-        f"pictures count as {run.weight_column} says": run.weight_column is not None,
-        "rare classes weigh more": run.class_weights == "balanced",
-        "classes shown equally often": run.sampling == "balanced",
-        f"dropout {run.dropout:g}": run.dropout > 0,
-        f"inner-dropout {run.inner_dropout:g}": run.inner_dropout > 0,
-        f"drop-path {run.drop_path:g}": run.drop_path > 0,
-        f"layer decay {run.layer_decay:g}": run.layer_decay < 1,
-        f"l1 {run.l1:g}": run.l1 > 0,
-        f"batches in {run.accumulate} parts": (run.accumulate or 1) > 1,
-        f"pull {run.pull:g} to the weights it begins with": run.pull > 0,
-        "norms keep their statistics": settings.freeze_norms,
-        f"mean of the weights ({run.ema})": run.ema is not None,
-        f"patience {run.patience}": run.patience is not None,
-    }
-    return [text for text, holds in said.items() if holds]
-
-
-def heard(teacher: Teacher, run: Run) -> str:
-    """Who the teacher is and how it is heard, in words."""
-    who = f"{teacher.card.model} of {plain(run.teacher)} (SHA-256 {teacher.digest[:12]}...)"
-    warmth = f" at temperature {run.teacher_temperature:g}" if teacher.card.task != "numbers" else ""
-    said = [f"{run.teacher_share:g} of the loss{warmth}"] if run.teacher_share else []
-    said += [f"features {run.teacher_features:g}"] if run.teacher_features else []
-    return f"{who}, {', '.join(said)}"
-
-
-def variation(settings: Settings) -> str:
-    """How training pictures vary: all that is on, in the order in which it happens."""
-    run, augment, why = settings.run, settings.augment, settings.reasons.get("flip")
-    said = [f"crop {augment.crop}", f"flip {'yes' if augment.flip else 'no'}" + (f" ({why})" if why else "")]
-    if run.policy in UNTUNED:
-        said += [run.policy] if run.policy != "none" else []
-    else:
-        said.append(f"{run.policy} {augment.policy_count} x {run.policy_strength:g}")
-    said += [f"{name} {getattr(run, name):g}" for name in ("jitter", "hue", "cutout", "erase") if getattr(run, name)]
-    said += [" or ".join(f"{name} {getattr(run, name):g}" for name in ("mixup", "cutmix") if getattr(run, name))]
-    said += [f"each {run.repeats} times in a batch"] if run.repeats > 1 else []
-    return ", ".join(filter(None, said))
+        pictures = {name: len(examples.labels) for name, examples in self.sets.items()}
+        return telling.lines(self.settings, pictures, self.machine, self.workers, self.teacher)
 
 
 def prepare(
@@ -315,132 +204,8 @@ def refuse_idle_decay(settings: Settings, given: frozenset[str]) -> None:
             raise UsageError(what, "leave it out")
 
 
-def columns_of(run: Run) -> Columns:
-    """What the settings say of the columns of a list."""
-    return Columns(
-        image=run.image_column,
-        label=run.label_column,
-        part=run.part_column,
-        group=run.group_column,
-        weight=run.weight_column,
-        task=run.task,
-        separator=run.separator,
-    )
-
-
 def told(part: Part, settings: Settings) -> list[str]:
     return words_of(settings.task, settings.classes, part.labels)
-
-
-def read_weights(run: Run, start: Path | None, fetching: download.Watch | None = None) -> Weights | None:
-    """What to begin from; where the file is a bare state dict, with an assumed card."""
-    if start is not None or run.weights == "none":
-        return Weights(*modelfile.load(start), []) if start else None
-    path = Path(run.weights)
-    if published.is_meant(run.weights):
-        return weights_of(pretrained.obtain(published.want(run.weights), fetching))
-    if os.path.isdir(path):
-        path = path / "best.safetensors"
-    if modelfile.is_ours(path):
-        return Weights(*modelfile.load(path), [])
-    notes: list[str] = []
-    state = foreign.read_foreign(path, notes)
-    headless = weights.head_in(state)[0] not in state
-    card, said = assume(state, run.model, what=run.weights, partial=run.allow_partial or headless)
-    wanted = shapes(card.plan)
-    if headless:  # the run has classes of its own, for which a head begins in any case
-        notes.append(f"{plain(path)} has no head: that of the run begins afresh")
-        wanted = {name: shape for name, shape in wanted.items() if name not in weights.head_in(wanted)}
-    found = weights.check(wanted, state, run.weights, partial=run.allow_partial)
-    if run.allow_partial:
-        found.refuse_idle()
-    notes += [f"assumed of {plain(path)}: {text.partition(';')[0]}" for text in said if not text.startswith("classes")]
-    return Weights(card, state, notes, bare=True)
-
-
-def weights_of(got: pretrained.Got) -> Weights:
-    card, state = pretrained.read(got)
-    weights.check(card.plan, state, got.name)
-    return Weights(card, state, [], bare=True, name=got.name, said=got.said)
-
-
-def find_weights(run: Run, model: str, fetching: download.Watch | None) -> tuple[Weights | None, list[str]]:
-    """Published weights for a run whose settings name none; where it has to go without those there are, why."""
-    if not published.candidates(model):
-        return None, []
-    if run.zero_init or run.init != Run.init:
-        return None, [f"begins from nothing, as its init asks, though there are published weights of {model}"]
-    got, why = pretrained.automatic(model, fetching)
-    try:
-        if got:
-            return weights_of(got), []
-    except WeightsError as error:  # a whole file, of which we read too little
-        why = error.what
-    return None, [f"begins from nothing: {why}"]
-
-
-def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, tuple[Any, NDArray[np.int64]]]]:
-    """Which pictures of which part of the source are train, val and test."""
-    whole: PartName = "train" if "train" in source.parts else "all"
-    part = source.parts[whole]
-    everything = np.arange(len(part.labels), dtype=np.int64)
-    has_val = "val" in source.parts
-    places: dict[str, tuple[Any, NDArray[np.int64]]] = {}
-    if has_val:
-        places["train"] = whole, everything
-    else:
-        train, val = carve(
-            part.names,
-            part.labels,
-            source.classes,
-            share=run.val_share,
-            seed=run.seed,
-            groups=part.groups,
-            task=source.task,
-        )
-        places |= {"train": (whole, train), "val": (whole, val)}
-    for name in ("val", "test"):
-        if name in source.parts:
-            places[name] = name, np.arange(len(source.parts[name].labels), dtype=np.int64)
-    learned = subset(part, places["train"][1])
-    if learned.weights is not None and not learned.weights.any():
-        raise DataError(f"{source.location}: every picture to train on has the weight 0", "give some a weight above 0")
-    facts = Facts(
-        pictures=len(places["train"][1]),
-        classes=source.classes,
-        uniform=None if seen.stack is None else seen.stack.shape[1:3],
-        channels=source.channels,
-        has_val=has_val,
-        arrays=source.arrays,
-        listed=source.kind == "list",
-        grey=bool((seen.shapes[seen.rows[whole], 2] == 1).all()),
-        columns=source.columns,
-        counts=tuple(np.bincount(learned.labels, minlength=len(source.classes)).tolist())
-        if source.task == "classes"
-        else (),
-        task=source.task,
-        scale=scale_of(source, learned.labels) if source.task == "numbers" else (),
-    )
-    return facts, places
-
-
-def scale_of(source: Source, numbers: Labels) -> Scale:
-    """Mean and standard deviation of each number (column) over the pictures to train on."""
-    mean, deviation = numbers.mean(0), numbers.std(0)
-    same = [name for name, spread in zip(source.classes, deviation, strict=True) if not spread > 0]
-    if same:
-        raise DataError(f"{some(same)} never varies in the pictures to train on", "leave that column out")
-    return tuple(zip(mean.tolist(), deviation.tolist(), strict=True))
-
-
-def stack_of(seen: Survey, whole: Any, index: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8] | None:
-    """The pixels of one part, if all were kept, in the channels that the network takes."""
-    if seen.stack is None:
-        return None
-    pixels = seen.stack[seen.rows[whole]][index]
-    if pixels.shape[-1] < settings.preprocess.channels:
-        pixels = np.repeat(pixels, settings.preprocess.channels, axis=-1)
-    return pixels
 
 
 def kept(run: Run) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from resnetkit.data.augment import Augment
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
 from resnetkit.finetuning import GENTLE
-from resnetkit.job import variation
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
 from resnetkit.resolve import Facts, Settings, resolve
 from resnetkit.run import Run
+from resnetkit.telling import variation
 from resnetkit.zoo import find
 
 PHOTOS = Facts(pictures=244, classes=("ants", "bees"), uniform=None, channels=3, has_val=True, arrays=False)

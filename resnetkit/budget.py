@@ -41,7 +41,8 @@ def planned(job: Job, given: frozenset[str], spent: float) -> Planned:
         cost = forecast(replace(job, settings=settings, model=copy.deepcopy(job.model)))
         what = name if name != "none" else "all of it"
         if whole(settings, cost) <= room:
-            return settled(job, settings, budget, [*told, f"{what} is done"])
+            why = f" ({settings.mode.reason})" if settings.mode.reason else ""
+            return settled(job, settings, budget, [*told, f"{what} is done{why}"])
         enough = math.ceil((whole(settings, cost) + BESIDE + spent) / SHARE)
         told.append(f"{what} would take about {clock(whole(settings, cost))} (--budget {enough}s is enough)")
         if not settings.steps:

@@ -143,7 +143,8 @@ def prepare(
         weights.fill(model, begun.state, what=plain(start))
         settings = replace(settings, fresh=tuple(begun.card.data.get(FRESH, ())))
     elif begun:
-        known = None if begun.bare else begun.card.classes
+        other = begun.card.plan.taps != settings.plan.taps  # a head of other maps has no rows for this one
+        known = None if begun.bare or other else begun.card.classes
         moved = weights.transfer(
             model,
             begun.state,

@@ -209,20 +209,13 @@ def transfer(
     body = {name: value for name, value in state.items() if name not in ends}
     wanted = {name: shape for name, shape in own.items() if name not in ends}
     found = check(wanted, body, what, partial=partial)
-    alike = not model.plan.taps and head_width(state) in (None, model.plan.width)  # else it sees other maps
-    kept = keep_rows(model.get_classifier(), state, old_classes or (), new_classes) if alike else []
+    kept = keep_rows(model.get_classifier(), state, old_classes or (), new_classes)
     put(model, {name: body[name] for name in found.loaded})
     head = [name for name in ends if name in own]
     afresh = head if len(kept) < len(new_classes) or not kept else []
     begun = [name for name in wanted if name not in found.loaded]
     taken = [*found.loaded, *(name for name in head if name not in afresh)]
     return Transfer(taken, [*begun, *afresh], adapted, kept, found)
-
-
-def head_width(state: Mapping[str, Tensor]) -> int | None:
-    """Numbers that the head of a state dict sees, where it has one."""
-    weight = state.get(head_in(state)[0])
-    return weight.shape[1] if weight is not None and weight.ndim > 1 else None
 
 
 def keep_rows(head: nn.Module, state: Mapping[str, Tensor], old: Sequence[str], new: Sequence[str]) -> list[str]:

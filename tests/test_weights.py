@@ -523,7 +523,7 @@ def test_a_run_goes_on_only_with_the_classes_that_it_began_with(tmp_path: Path) 
     seen = Preprocess(size=(32, 32), mean=(0.5,) * 3, std=(0.5,) * 3, channels=3)
     card = Card(model="resnet20", plan=source.plan, classes=tuple("abcdefg"), preprocess=seen)
     modelfile.save(path, source.state_dict(), card)
-    run, given = Run(data=str(tmp_path / "data"), weights=str(path)), frozenset({"weights"})
+    run, given = Run(data=str(tmp_path / "data"), weights=str(path), finetune="full"), frozenset({"weights"})
     assert any("the head keeps a, b" in note for note in prepare(run, given).notes)
     with pytest.raises(WeightsError, match="it is for 7 classes and the network for 2"):
         prepare(run, given, start=path)

@@ -36,6 +36,7 @@ def planned(job: Job, given: frozenset[str], spent: float) -> Planned:
     assert budget is not None
     room = SHARE * duration(budget, "budget") - BESIDE - spent
     told: list[str] = []
+    enough: list[int] = []  # seconds, for each candidate, for the least of it that is worth while
     for settings in candidates(job, given):
         name = settings.mode.name
         cost = forecast(replace(job, settings=settings, model=copy.deepcopy(job.model)))
@@ -43,15 +44,22 @@ def planned(job: Job, given: frozenset[str], spent: float) -> Planned:
         if whole(settings, cost) <= room:
             why = f" ({settings.mode.reason})" if settings.mode.reason else ""
             return settled(job, settings, budget, [*told, f"{what} is done{why}"])
-        enough = math.ceil((whole(settings, cost) + BESIDE + spent) / SHARE)
-        told.append(f"{what} would take about {clock(whole(settings, cost))} (--budget {enough}s is enough)")
+        seconds = whole(settings, cost)
+        told.append(f"{what} would take about {clock(seconds)} (--budget {asked(settings, cost, spent)}s is enough)")
+        least = 1 if name == "none" else min(settings.steps, LEAST * settings.epoch_steps)
+        enough.append(asked(replace(settings, steps=least if settings.steps else 0), cost, spent))
         if not settings.steps:
             continue
         steps = int((room - cost.seconds_beside) / (cost.seconds_a_step + cost.seconds_an_epoch / settings.epoch_steps))
-        if steps >= (1 if name == "none" else LEAST * settings.epoch_steps):
+        if steps >= least:
             text = f"it gets {steps:,} of {settings.steps:,} steps"
             return settled(job, replace(settings, steps=steps), budget, [*told, text])
-    raise UsageError(f"nothing is to be done within {budget}: {', '.join(told)}", f"--budget {enough}s")
+    raise UsageError(f"nothing is to be done within {budget}: {', '.join(told)}", f"--budget {min(enough)}s")
+
+
+def asked(settings: Settings, cost: Forecast, spent: float) -> int:
+    """The least budget in which a run like this is done, in seconds."""
+    return math.ceil((whole(settings, cost) + BESIDE + spent) / SHARE)
 
 
 def whole(settings: Settings, cost: Forecast) -> float:
@@ -70,7 +78,7 @@ def candidates(job: Job, given: frozenset[str]) -> Iterator[Settings]:
     if settings.mode.name == "none" or settings.run.finetune != "auto":
         return
     cheaper: dict[str, tuple[Literal["stages", "head"], ...]] = {"full": ("stages", "head"), "stages": ("head",)}
-    for name in cheaper[settings.mode.name]:
+    for name in cheaper.get(settings.mode.name, ()):
         run = replace(settings.run, finetune=name)
         with suppress(UsageError):
             found = resolve(run, given, job.facts, job.begun)

@@ -20,6 +20,7 @@ FEW = 2000  # pictures, from which on all stages learn
 LARGEST = 4 << 30  # bytes of maps that a run learns from, all of which are in memory
 CELLS = (4, 2, 1)  # along each side of each map that the head sees, of which those are taken that fit
 MOST_FEATURES = 4096  # that a head is solved on
+MOST_ASKED = 4 * MOST_FEATURES  # where somebody says how many cells
 MOST_BYTES = 1 << 30  # of features, several copies of which are in memory while it is solved
 
 # What an optimizer or its pictures are told, which nobody asks where a head is solved.
@@ -80,9 +81,12 @@ def tapped(run: Run, plan: Plan, mode: Mode, pictures: int) -> Plan:
     for cells in (run.head_cells,) if run.head_cells else CELLS if plan.ndim else ():
         found = replace(plan, taps=Taps(first, cells))
         size = 4 * found.features * pictures * max(1, mode.views)
-        if (found.features <= MOST_FEATURES or run.head_cells) and size <= MOST_BYTES:
+        if found.features <= (MOST_ASKED if run.head_cells else MOST_FEATURES) and size <= MOST_BYTES:
             return found
     if run.head_cells:
+        if found.features > MOST_ASKED:
+            what = f"a head of {found.features:,} numbers, of which at most {MOST_ASKED:,} are"
+            raise UsageError(f"--head-cells {run.head_cells} is {what}", "fewer cells, or leave it out")
         what = f"{found.features:,} features of {pictures:,} pictures take more than {MOST_BYTES / 2**30:g} GB"
         raise UsageError(f"--head-cells {run.head_cells} cannot be: {what}", "fewer cells, or --head-cells 0")
     return plan
@@ -99,7 +103,7 @@ def mode_of(run: Run, given: frozenset[str], plan: Plan, pictures: int, size: Si
     refuse_stages(run, name, stages)
     frozen = {"head": stages, "stages": run.frozen or stages - 1}.get(name, 0)
     views = looks(run, name, pictures, room(plan, frozen, pictures, size) if name == "stages" else None)
-    refuse_idle(given, name, views)
+    refuse_idle(run, given, name, views)
     return Mode(name, frozen, views, reason)
 
 
@@ -113,6 +117,8 @@ def suited(
     if asking.intersection(BATCHES):
         return "full", "each step needs the pictures themselves"
     reason, last = f"for {pictures:,} pictures", len(plan.stages) - 1
+    if pictures <= VERY_FEW:
+        reason = f"{min(asking).replace('_', '-')} asks for steps"
     few = pictures <= FEW and last and room(plan, last, pictures, size)
     return "stages" if few or "frozen" in given else "full", reason
 
@@ -146,8 +152,12 @@ def looks(run: Run, name: str, pictures: int, most: int | None) -> int:
     return run.views or (usual if most is None else min(usual, most))
 
 
-def refuse_idle(given: frozenset[str], name: str, views: int) -> None:
-    """UsageError for a setting that was given and could do nothing in a mode."""
+def refuse_idle(run: Run, given: frozenset[str], name: str, views: int) -> None:
+    """UsageError for a setting that was given, or came with a recipe, and could do nothing in a mode."""
+    for setting in STEPS if name == "head" else ():
+        if setting not in given and getattr(run, setting) != getattr(Run, setting):
+            what = f"{setting} {getattr(run, setting)} of the recipe would have no effect with --finetune head"
+            raise UsageError(f"{what}: no step is taken", "leave the recipe out, or --finetune stages or full")
     idle = {
         "no step is taken where a head is solved": STEPS if name == "head" else (),
         "maps of whole pictures are kept": BATCHES if name != "full" else (),

@@ -27,7 +27,7 @@ from resnetkit.init import initialize
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
-from resnetkit.origin import find_weights, read_weights
+from resnetkit.origin import Weights, find_weights, read_weights
 from resnetkit.report import board
 from resnetkit.resolve import Facts, Settings, network, refuse_weights, resolve
 from resnetkit.run import Run
@@ -158,7 +158,9 @@ def prepare(
         settings = replace(settings, fresh=tuple(moved.missing))
         refuse_unknown_norms(settings)
         refuse_idle_decay(settings, given)
-        notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {moved}"]
+        if settings.mode.name != "none":
+            moved = replace(moved, kept_classes=[])  # the head is solved before anything is asked of it
+        notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {moved}", *given_up(begun, settings)]
     split = [
         Row(name, label, path, seen.digests[seen.rows[whole]][i])
         for name, (whole, index) in places.items()
@@ -182,6 +184,17 @@ def prepare(
         scale=settings.scale,
     )
     return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes, facts, card, teacher)
+
+
+def given_up(begun: Weights, settings: Settings) -> list[str]:
+    """Said where the head of the weights saw more than that of the run will."""
+    taps = begun.card.plan.taps
+    if taps is None or settings.plan.taps is not None or settings.run.head_cells == 0:
+        return []
+    what = (
+        f"the head of the weights saw {taps.cells} cells a side of each stage, and begins here on the mean of the last"
+    )
+    return [f"{what}: --head-cells {taps.cells} keeps what it saw"]
 
 
 def refuse_unknown_norms(settings: Settings) -> None:

@@ -92,9 +92,12 @@ def most() -> int:
     """Bytes that all stores together may take."""
     given = os.environ.get("RESNETKIT_MAPS") or str(LIMIT)
     try:
-        return int(float(given) * 2**30)
+        room = int(float(given) * 2**30)
     except (ValueError, OverflowError):
-        raise UsageError(f"RESNETKIT_MAPS is {given!r}, which is no number of GB", "RESNETKIT_MAPS=8") from None
+        room = -1
+    if room < 0:
+        raise UsageError(f"RESNETKIT_MAPS is {given!r}, which is no number of GB", "RESNETKIT_MAPS=8")
+    return room
 
 
 def size(folder: Path) -> int:
@@ -110,7 +113,8 @@ def bound(keep: Path) -> list[str]:
     for folder in sorted(folders, key=lambda folder: (folder == keep, last_used(folder))):
         if sum(taken.values()) <= room:
             break
-        said.append(f"{taken.pop(folder) / 2**20:,.0f} MB of older maps were deleted: {room / 2**30:g} GiB are kept")
+        if gone := taken.pop(folder):
+            said.append(f"{gone / 2**20:,.1f} MB of older maps were deleted: {room / 2**30:.3g} GB are kept")
         shutil.rmtree(folder, ignore_errors=True)
     return said
 

@@ -6,7 +6,7 @@ Only the card and the weights are used, so that whatever is written says the sam
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -157,6 +157,9 @@ def to_library(library: Library, card: Card, state: Mapping[str, Tensor]) -> Pac
         fix = f"use --to {others[0]}" if others else f"of the networks here it has {known}"
         raise WeightsError(f"{library.name} has no {card.model}", fix)
     usual = with_io(lay_out(find(card.model)), channels=card.plan.channels, classes=card.plan.classes)
+    if card.plan.taps and replace(card.plan, taps=None) == usual:
+        what = f"its head sees the maps of all stages, and that of {library.name} the last one"
+        raise WeightsError(what, "train it with --head-cells 0, or use it here")
     if card.plan != usual:
         raise WeightsError(
             f"this {card.model} is not built as usual, and {library.name} has only the usual one", "use it here"

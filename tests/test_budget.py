@@ -69,6 +69,23 @@ def test_what_suits_the_data_is_cut_down_to_the_time(
 
 
 @pytest.mark.usefixtures("costs")
+def test_where_nothing_fits_it_says_what_would(data: Path, start: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, given = job(data, weights=str(start), budget="5s", finetune="full", batch=20)
+    with pytest.raises(UsageError) as caught:
+        planned(asked, given, spent=0.0)
+    least = caught.value.fix.removeprefix("--budget ")
+    again = planned(*job(data, weights=str(start), budget=least, finetune="full", batch=20), spent=0.0).job.settings
+    assert again.steps == budget.LEAST * again.epoch_steps
+    monkeypatch.setattr("resnetkit.finetuning.VERY_FEW", 1000)  # where a head is solved alone, and nothing is cheaper
+    with pytest.raises(UsageError, match="nothing is to be done within 5s: head would take") as caught:
+        planned(*job(data, weights=str(start), budget="5s"), spent=0.0)
+    assert (
+        planned(*job(data, weights=str(start), budget=caught.value.fix.split()[1]), 0.0).job.settings.mode.name
+        == "head"
+    )
+
+
+@pytest.mark.usefixtures("costs")
 def test_a_mode_that_was_asked_for_stays(data: Path, start: Path) -> None:
     asked, given = job(data, weights=str(start), budget="100s", finetune="full", batch=20)
     found = planned(asked, given, spent=5.0).job.settings

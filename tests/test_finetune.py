@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from resnetkit.network import Network
 from resnetkit.run import Run
 from resnetkit.sights import Sight
 from resnetkit.tasks import TASKS, TaskName
-from resnetkit.training import Done, Event, resuming, training
+from resnetkit.training import Done, Event, Note, resuming, training
 from resnetkit.zoo import find
 
 RESULTS = ("best.safetensors", "last.safetensors", "results.csv", "metrics.json", "predictions.csv", "split.csv")
@@ -382,7 +383,9 @@ def test_what_the_weights_saw_is_not_what_the_next_run_sees(data: Path, start: P
     """Of the same classes, whose rows would come along if they fitted."""
     tuned(data, start, tmp_path / "wide", "head")
     for mode in MODES:
-        tuned(data, tmp_path / "wide", tmp_path / mode, mode)
+        events = tuned(data, tmp_path / "wide", tmp_path / mode, mode)
+        notes = " ".join(event.text for event in events if isinstance(event, Note))
+        assert ("--head-cells 4 keeps what it saw" in notes) == (mode != "head")
         card, state = modelfile.load(tmp_path / mode / "best.safetensors")
         assert (card.plan.taps is not None) == (mode == "head")
         assert state["fc.weight"].shape[1] == card.plan.features
@@ -509,6 +512,21 @@ def test_a_head_that_is_solved_takes_no_setting_of_steps(name: str) -> None:
     plan = lay_out(find("resnet20"))
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} would have no effect"):
         mode_of(Run(finetune="head"), frozenset({name}), plan, 100, 32)
+
+
+def test_what_a_recipe_says_of_steps_is_refused_too() -> None:
+    plan, asks = lay_out(find("resnet20")), Run(finetune="head", schedule="linear")
+    with pytest.raises(UsageError, match="schedule linear of the recipe would have no effect with --finetune head"):
+        mode_of(asks, frozenset({"finetune"}), plan, 100, 32)
+    found = mode_of(replace(asks, finetune="auto"), frozenset(), plan, 100, 32)
+    assert (found.name, found.reason) == ("stages", "schedule asks for steps")
+
+
+@pytest.mark.parametrize("size", ["-1", "x", "1e999"])
+def test_a_bound_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    monkeypatch.setenv("RESNETKIT_MAPS", size)
+    with pytest.raises(UsageError, match="which is no number of GB"):
+        mapstore.most()
 
 
 @pytest.mark.parametrize("name", finetuning.LOOKS)

@@ -34,7 +34,8 @@ ROOMS = """
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.rates report.results report.board
-    runfolder sweep study classifier clips report.clips origin division telling job forecast budget sights lessons rates training trials
+    runfolder sweep study classifier clips report.clips
+    origin division telling job forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.networks verbs.exporting verbs.weights

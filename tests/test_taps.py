@@ -131,7 +131,9 @@ def test_who_sees_what_is_as_asked() -> None:
     assert tapped(Run(head_cells=2), plan, Mode("stages", 2, 4), 100).taps == Taps(1, 2)
     assert tapped(Run(head_cells=2), plan, Mode("full"), 100).taps == Taps(0, 2)
     with pytest.raises(UsageError, match="take more than 1 GB"):
-        tapped(Run(head_cells=64), plan, Mode("head", 3, 4), 10_000)
+        tapped(Run(head_cells=8), plan, Mode("head", 3, 4), 10_000)
+    with pytest.raises(UsageError, match="--head-cells 64 is a head of 458,752 numbers, of which at most 16,384 are"):
+        tapped(Run(head_cells=64), plan, Mode("head", 3, 4), 100)
 
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])

@@ -11,7 +11,7 @@ import resnetkit
 from resnetkit import mapstore
 from resnetkit.errors import plain
 
-CORE = ("torch", "numpy", "pillow", "safetensors", "rich", "scikit-learn", "scipy", "matplotlib", "filelock")
+CORE = tuple("torch numpy pillow safetensors rich scikit-learn scipy threadpoolctl matplotlib filelock".split())
 EXTRAS = {
     "data": ("pyarrow", "huggingface-hub"),
     "video": ("av",),

@@ -158,9 +158,10 @@ def prepare(
         settings = replace(settings, fresh=tuple(moved.missing))
         refuse_unknown_norms(settings)
         refuse_idle_decay(settings, given)
-        if settings.mode.name != "none":
-            moved = replace(moved, kept_classes=[])  # the head is solved before anything is asked of it
-        notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {moved}", *given_up(begun, settings)]
+        said = str(moved)
+        if settings.mode.name != "none" and moved.kept_classes:
+            said = f"{replace(moved, kept_classes=[])}; the head is solved anew"
+        notes += [*begun.notes, f"weights of {begun.said or plain(run.weights)}: {said}", *given_up(begun, settings)]
     split = [
         Row(name, label, path, seen.digests[seen.rows[whole]][i])
         for name, (whole, index) in places.items()

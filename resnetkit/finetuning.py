@@ -15,7 +15,7 @@ ModeName = Literal["none", "head", "stages", "full"]
 ENOUGH_LOOKS = 2000  # of which a head learns: more views of few pictures bring it near
 MOST_VIEWS = 4
 LEAST_VIEWS = 4  # where stages learn, which have more to remember pictures by
-VERY_FEW = 1000  # pictures, up to which a head alone does as well as all stages that learn, or better
+VERY_FEW = 1000  # pictures, up to which a head alone mostly does as well as all stages that learn
 FEW = 2000  # pictures, from which on all stages learn
 LARGEST = 4 << 30  # bytes of maps that a run learns from, all of which are in memory
 CELLS = (4, 2, 1)  # along each side of each map that the head sees, of which those are taken that fit
@@ -113,7 +113,7 @@ def suited(
     """What learns where nobody says, and why: the cheapest that does as well as the others on so many pictures."""
     asking = {one for one in ALIVE if one in given or getattr(run, one) != getattr(Run, one)}  # a recipe gives nothing
     if pictures <= VERY_FEW and not asking:
-        return "head", f"for {pictures:,} pictures; up to {VERY_FEW:,} a longer run was no better"
+        return "head", f"for {pictures:,} pictures; --finetune full takes far longer, and is seldom better"
     if asking.intersection(BATCHES):
         return "full", "each step needs the pictures themselves"
     reason, last = f"for {pictures:,} pictures", len(plan.stages) - 1

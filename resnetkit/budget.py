@@ -10,8 +10,10 @@ from typing import Literal
 from resnetkit.errors import UsageError
 from resnetkit.forecast import Forecast, forecast
 from resnetkit.job import Job, kept
+from resnetkit.mobilenets import build
 from resnetkit.resolve import Settings, resolve
 from resnetkit.spans import clock, duration
+from resnetkit.weights import put
 
 SHARE = 0.8  # of the time that is planned with: machines are not always as quick as they were a moment ago
 BESIDE = 5.0  # seconds for tables and pictures
@@ -39,11 +41,12 @@ def planned(job: Job, given: frozenset[str], spent: float) -> Planned:
     enough: list[int] = []  # seconds, for each candidate, for the least of it that is worth while
     for settings in candidates(job, given):
         name = settings.mode.name
-        cost = forecast(replace(job, settings=settings, model=copy.deepcopy(job.model)))
+        here = fitted(job, settings)
+        cost = forecast(replace(here, model=copy.deepcopy(here.model)))
         what = name if name != "none" else "all of it"
         if whole(settings, cost) <= room:
             why = f" ({settings.mode.reason})" if settings.mode.reason else ""
-            return settled(job, settings, budget, [*told, f"{what} is done{why}"])
+            return settled(here, settings, budget, [*told, f"{what} is done{why}"])
         seconds = whole(settings, cost)
         told.append(f"{what} would take about {clock(seconds)} (--budget {asked(settings, cost, spent)}s is enough)")
         least = 1 if name == "none" else min(settings.steps, LEAST * settings.epoch_steps)
@@ -53,8 +56,18 @@ def planned(job: Job, given: frozenset[str], spent: float) -> Planned:
         steps = int((room - cost.seconds_beside) / (cost.seconds_a_step + cost.seconds_an_epoch / settings.epoch_steps))
         if steps >= least:
             text = f"it gets {steps:,} of {settings.steps:,} steps"
-            return settled(job, replace(settings, steps=steps), budget, [*told, text])
+            return settled(here, replace(settings, steps=steps), budget, [*told, text])
     raise UsageError(f"nothing is to be done within {budget}: {', '.join(told)}", f"--budget {min(enough)}s")
+
+
+def fitted(job: Job, settings: Settings) -> Job:
+    """The job with other settings, and with the network of these where its head sees other maps."""
+    if settings.plan == job.settings.plan:
+        return replace(job, settings=settings)
+    model = build(settings.plan)
+    head = f"{model.get_classifier(name_only=True)}."
+    put(model, {name: value for name, value in job.model.state_dict().items() if not name.startswith(head)})
+    return replace(job, settings=settings, model=model, card=replace(job.card, plan=settings.plan))
 
 
 def asked(settings: Settings, cost: Forecast, spent: float) -> int:

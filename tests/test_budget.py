@@ -168,3 +168,16 @@ def test_a_cheaper_mode_has_its_own_length_and_batch(
     assert found.mode.name == "stages"
     assert (found.batch, found.steps, found.lr) == (alone.batch, alone.steps, alone.lr)
     assert (found.batch, found.steps) != (asked.settings.batch, asked.settings.steps)
+
+
+def test_a_head_that_is_all_there_is_time_for_sees_what_it_would_see(
+    data: Path, start: Path, tmp_path: Path, costs: dict[str, Forecast]
+) -> None:
+    """Though the run was prepared for a mode whose head sees less."""
+    assert costs["head"].seconds_beside == 10
+    whole = Run(data=str(data), weights=str(start), finetune="head", out=str(tmp_path / "whole"), device="cpu")
+    list(training(whole, frozenset({"finetune"})))
+    cut = Run(data=str(data), weights=str(start), budget="40s", out=str(tmp_path / "cut"), device="cpu")
+    list(training(cut, frozenset({"budget"})))
+    read = [(tmp_path / name / "metrics.json").read_bytes() for name in ("whole", "cut")]
+    assert read[0] == read[1]

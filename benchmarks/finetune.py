@@ -2,12 +2,14 @@
 
     python -m benchmarks.finetune DATA START --pictures 50 --draws 5 --modes scratch head stages full auto
     python -m benchmarks.finetune DATA START --pictures 200 --val 100 --modes head stages plain plain-frozen
+    python -m benchmarks.finetune DATA START --val own --modes head plain plain-frozen
 
 DATA has a train and a test part; of its train part so many pictures a class are drawn to learn from, and as many
-others as --val says to validate with (without it a tenth of those drawn). Seconds are of the whole run in this process,
-from the first look at the data to the last file, without the test part, which is scored afterwards. The plain loop is
-that of torchvision's transfer tutorial: eager float32, SGD, 15 epochs, an evaluation after each, but for its pictures,
-which are decoded once; with plain-frozen only the head learns, and nothing is kept.
+others as --val says to validate with (without it a tenth of those drawn). With --val own all train and val pictures
+are used as they are, the latter as test too where there is none, and draws differ by their seed alone. Seconds are of
+the whole run in this process, from the first look at the data to the last file, without the test part, which is scored
+afterwards. The plain loop is that of torchvision's transfer tutorial: eager float32, SGD, 15 epochs, an evaluation
+after each, but for its pictures, which are decoded once; with plain-frozen only the head learns, and nothing is kept.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -40,6 +42,7 @@ from resnetkit.training import Done, training
 from resnetkit.weights import fill, transfer
 
 EPOCHS, BATCH = 15, 32
+PARTS: tuple[Literal["train", "val"], ...] = ("train", "val")
 # Of these the plain loops have the best one on the first draw.
 RATES = {"plain": (0.01, 0.03, 0.1), "plain-frozen": (0.1, 0.3, 1.0)}
 Curve = list[tuple[float, float]]  # seconds, and the validation accuracy reached by then
@@ -103,10 +106,11 @@ def ours(
 
 
 def plain(
-    data: Path, start: str, rate: float, frozen: bool, size: int | None = None
+    data: Path, start: str, rate: float, frozen: bool, seed: int, size: int | None = None
 ) -> tuple[Network, Preprocess, float, Curve]:
     """A loop as tutorials have it, on the same pictures."""
     card, state = modelfile.load(start)
+    torch.manual_seed(seed)
     begun, curve = time.monotonic(), Curve()
     source = open_source(str(data))
     seen = replace(card.preprocess, size=(size, size), crop=0.875) if size else card.preprocess
@@ -120,13 +124,13 @@ def plain(
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=rate, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
     images, labels = sets["train"]
-    for epoch in range(EPOCHS):
+    for _ in range(EPOCHS):
         model.train()
-        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(epoch))
+        order = torch.randperm(len(labels))
         for rows in order.split(BATCH):
             if len(rows) < 2:
                 continue
-            mirrored = torch.rand(len(rows), generator=torch.Generator().manual_seed(epoch)) < 0.5
+            mirrored = torch.rand(len(rows)) < 0.5
             shown = torch.where(mirrored.view(-1, 1, 1, 1), images[rows].flip(3), images[rows])
             optimizer.zero_grad()
             cross_entropy(model(shown), labels[rows]).backward()
@@ -158,7 +162,7 @@ def run(
     mode: str, data: Path, start: str, rate: float, more: dict[str, Any]
 ) -> tuple[Network, Preprocess, float, Curve]:
     if mode.startswith("plain"):
-        return plain(data, start, rate, mode == "plain-frozen", more.get("size"))
+        return plain(data, start, rate, mode == "plain-frozen", more["seed"], more.get("size"))
     with tempfile.TemporaryDirectory() as folder:
         return ours(data, start, mode, Path(folder) / "run", more)
 
@@ -195,9 +199,7 @@ def main() -> None:
     reader.add_argument("start", help="a model file or run folder to begin from")
     reader.add_argument("--classes", help="of the data, with commas (all)")
     reader.add_argument("--pictures", type=int, default=50, help="of each class, to learn from")
-    reader.add_argument(
-        "--val", type=int, default=0, help="of each class, to validate with; without, a tenth is carved"
-    )
+    reader.add_argument("--val", default="0", help="of each class, to validate with; 0 carves a tenth; or own")
     reader.add_argument("--draws", type=int, default=5)
     reader.add_argument(
         "--modes", nargs="+", default=["scratch", "head", "stages", "full"], help="the first is the peer"
@@ -209,7 +211,8 @@ def main() -> None:
     start = f"{asked.start}/best.safetensors" if Path(asked.start).is_dir() else asked.start
     source = open_source(asked.data)
     wanted = asked.classes.split(",") if asked.classes else list(source.classes)
-    test = source.parts["test"]
+    test = source.parts.get("test", source.parts["val"] if asked.val == "own" else None)
+    assert test is not None, f"{asked.data} has no test part"
     rows = [i for i in range(len(test.labels)) if source.classes[int(test.labels[i])] in wanted]
     names = sorted(wanted)
     labels = torch.tensor([names.index(source.classes[int(test.labels[i])]) for i in rows])
@@ -219,10 +222,16 @@ def main() -> None:
     for draw in range(asked.draws):
         with tempfile.TemporaryDirectory() as folder:
             data, train = Path(folder), source.parts["train"]
-            for part, count, skip in (("train", asked.pictures, 0), ("val", asked.val, asked.pictures)):
-                write(train, source.classes, drawn(train, source.classes, wanted, count, skip, draw), data / part)
+            if asked.val == "own":
+                for name in PARTS:
+                    whole = source.parts[name]
+                    write(whole, source.classes, list(range(len(whole.labels))), data / name)
+            for name, count, skip in (
+                (("train", asked.pictures, 0), ("val", int(asked.val), asked.pictures)) if asked.val != "own" else ()
+            ):
+                write(train, source.classes, drawn(train, source.classes, wanted, count, skip, draw), data / name)
             for mode in rates if not draw else ():
-                tries = {r: plain(data, start, r, mode == "plain-frozen", asked.size)[3][-1][1] for r in RATES[mode]}
+                tries = {r: plain(data, start, r, mode == "plain-frozen", 0, asked.size)[3][-1][1] for r in RATES[mode]}
                 rates[mode] = max(tries, key=lambda r: tries[r])
                 print(f"rate of {mode}: {rates[mode]} of {tries}", flush=True)
             for mode in asked.modes:
@@ -234,7 +243,9 @@ def main() -> None:
                     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (seen.mean, seen.std))
                     shown[seen] = (torch.from_numpy(stack).permute(0, 3, 1, 2).float() / 255 - mean) / std
                 found[mode].append(Result(seconds, right(model, shown[seen], labels), curve))
-                print(f"draw {draw} {mode}: {found[mode][-1].accuracy:.2%} in {seconds:.1f} s", flush=True)
+                last = found[mode][-1]
+                ends = f"{last.accuracy:.2%} in {seconds:.1f} s, validation {curve[-1][1]:.2%}"
+                print(f"draw {draw} {mode}: {ends}, at best {max(v for _, v in curve):.2%}", flush=True)
     table(found)
     print(doctor.table(doctor.examine()))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import resnetkit
 from resnetkit import mapstore
-from resnetkit.errors import plain
+from resnetkit.errors import UsageError, plain
 
 CORE = tuple("torch numpy pillow safetensors rich scikit-learn scipy threadpoolctl matplotlib filelock".split())
 EXTRAS = {
@@ -28,6 +28,11 @@ def examine() -> dict[str, Any]:
     for name in CORE:
         if packages[name] is None:
             problems.append({"problem": f"the package {name} is missing", "fix": f"pip install {name}"})
+    most = None
+    try:
+        most = mapstore.most()
+    except UsageError as error:
+        problems.append({"problem": error.what, "fix": error.fix})
     return {
         "resnetkit": resnetkit.__version__,
         "python": platform.python_version(),
@@ -43,7 +48,7 @@ def examine() -> dict[str, Any]:
             }
             for extra, names in EXTRAS.items()
         },
-        "maps": {"folder": str(mapstore.root()), "bytes": mapstore.size(mapstore.root()), "most": mapstore.most()},
+        "maps": {"folder": str(mapstore.root()), "bytes": mapstore.size(mapstore.root()), "most": most},
         "problems": problems,
     }
 
@@ -92,7 +97,8 @@ def table(report: dict[str, Any]) -> str:
     if report["device"] is None:
         lines = [line for line in lines if line[0] not in ("device", "precision", "threads")]
     kept = report["maps"]
-    room = f"{kept['bytes'] / 2**20:,.0f} MB of at most {kept['most'] / 2**30:g} GB"
+    most = "?" if kept["most"] is None else f"{kept['most'] / 2**30:g}"
+    room = f"{kept['bytes'] / 2**20:,.0f} MB of at most {most} GB"
     lines.append(("maps", f"{room} in {kept['folder']}, which may be deleted"))
     for extra, about in report["extras"].items():
         text = "present" if about["present"] else f"missing {', '.join(about['missing'])}: {about['install']}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from resnetkit.data.parts import Part
 from resnetkit.engine.evaluate import Answers
+from resnetkit.errors import some
 from resnetkit.evaluation import Evaluation, Examined
 from resnetkit.measuring import NumberEvaluation
 from resnetkit.modelfile import Card
@@ -14,6 +15,10 @@ KINDS: dict[str, type[Examined]] = {"classes": Evaluation, "tags": TagEvaluation
 
 def examined(card: Card, split: str, part: Part, answers: Answers, notes: Sequence[str] = ()) -> Examined:
     """What the network of ``card`` answered to the pictures of ``part``, as figures."""
+    if card.task == "tags" and len(answers.labels):
+        always = [tag for tag, has in zip(card.classes, answers.labels.T > 0, strict=True) if has.all()]
+        if always:
+            notes = [*notes, f"every picture of {split} has {some(always)}: average precision says nothing of that"]
     return KINDS[card.task](
         split,
         card.classes,

@@ -9,7 +9,7 @@ from resnetkit.plan import Plan
 from resnetkit.run import Run
 from resnetkit.spec import Sides
 from resnetkit.units import Taps
-from resnetkit.walk import rows, stage_name
+from resnetkit.walk import map_shape
 
 ModeName = Literal["none", "head", "stages", "full"]
 ENOUGH_LOOKS = 2000  # of which a head learns: more views of few pictures bring it near
@@ -62,9 +62,7 @@ NONE = Mode()
 
 def room(plan: Plan, stages: int, pictures: int, size: Sides) -> int:
     """In how many views the maps of so many pictures behind so many stages may be kept, as float32 numbers."""
-    prefix = f"{stage_name(plan.family, stages - 1)}."
-    last = [row for row in rows(plan, size) if row.name.startswith(prefix) and len(row.shape) > 1][-1]
-    return int(LARGEST // (4 * prod(last.shape) * pictures))
+    return int(LARGEST // (4 * prod(map_shape(plan, stages, size)) * pictures))
 
 
 def tapped(run: Run, plan: Plan, mode: Mode, pictures: int) -> Plan:

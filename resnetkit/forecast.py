@@ -83,7 +83,7 @@ def measured(job: Job) -> Forecast:
 def blank(job: Job) -> Lessons:
     """Lessons as they will be in shape; of a stretched single number, so that they take no memory."""
     stages, size = job.settings.mode.frozen, job.settings.preprocess
-    one = Frozen(job.model, stages, job.machine)(torch.zeros(1, size.channels, *size.size, device=job.machine.device))
+    one = Frozen(job.model, stages, job.machine).empty(1, size)
     train, val = (len(job.sets[part].labels) for part in ("train", "val"))
     none = torch.zeros((), dtype=one.dtype)
     return Lessons(stages, none.expand(1, train, *one.shape[1:]), none.float().expand(val, *one.shape[1:]))

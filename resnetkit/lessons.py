@@ -10,7 +10,7 @@ from resnetkit import mapstore
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.losses import loss_of, targets_of
-from resnetkit.engine.maps import Frozen, Lessons, Looked, features, maps_of
+from resnetkit.engine.maps import Frozen, Lessons, Looked, maps_of
 from resnetkit.engine.solve import Features, Problem, Tried, tried
 from resnetkit.engine.state import State
 from resnetkit.engine.step import hits
@@ -101,9 +101,9 @@ def ends(job: Job, state: State, maps: Tensor, stages: int, machine: Machine) ->
     """Features of maps (n, ...), which they are already behind all stages."""
     if stages == len(job.settings.plan.stages):
         return maps
-    state.model.eval()
+    frozen = Frozen(state.model, stages, machine)
     parts = maps.split(at_once(job.settings.preprocess))
-    return torch.cat([features(state.model, part.to(machine.device), stages, machine).cpu() for part in parts])
+    return torch.cat([frozen.ends(part.to(machine.device), stages).cpu() for part in parts])
 
 
 def said(found: Mapping[Sight, Tried], chosen: Sight, seconds: float) -> str:

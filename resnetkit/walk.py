@@ -172,6 +172,13 @@ def stage_name(family: FamilyName, stage: int) -> str:
     return words[family]
 
 
+def map_shape(plan: Plan, stages: int, size: Sides | None = None) -> tuple[int, ...]:
+    """Of the map behind so many stages: channels, height and width."""
+    prefix = f"{stage_name(plan.family, stages - 1)}."
+    last = [row for row in rows(plan, size) if row.name.startswith(prefix) and len(row.shape) > 1][-1]
+    return (plan.stages[stages - 1][-1].c_out, *last.shape[1:])
+
+
 def branch_names(block: Block) -> list[tuple[str, str]]:
     """Each convolution of a branch, and its norm."""
     if block.kind == "inverted":

@@ -456,6 +456,14 @@ def test_import_writes_over_nothing_but_model_files(tmp_path: Path, target: str)
 # The doctor
 
 
+def test_doctor_names_a_setting_that_cannot_be_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNETKIT_MAPS", "many")
+    done = resnet("doctor")
+    assert done.code == 0
+    assert "RESNETKIT_MAPS is 'many', which is no number of GB" in done.out
+    assert "of at most ? GB" in done.out
+
+
 def test_doctor_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "version", lambda name: None if name in ("pyarrow", "pillow") else "1.0")
     monkeypatch.setitem(sys.modules, "resnetkit.engine.device", None)  # as if torch were broken

@@ -18,8 +18,8 @@ ROOT = Path(resnetkit.__file__).parent
 ROOMS = """
     errors files download caching dice tasks spans
     documents spec sound units checks plan mobile layout zoo published specfile planfile walk pyramid cost describe
-    aliases run runfile recipes layers attention init blocks recompute network dropping model mobilenets backbone
-    smoothing
+    aliases run runfile recipes layers attention init blocks recompute network dropping model mobilenets
+    onednn fused backbone smoothing
     data.headers data.decode data.containers data.video data.preprocess data.parts data.labels
     data.regular data.tar data.archives data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits

@@ -107,6 +107,16 @@ def test_tags_are_answered_with(tagger: Path, tiles: Path) -> None:
     assert dict(zip(header[1:-1], map(float, cells[1:-1]), strict=True)) == pytest.approx(dict(whole[0].top), rel=1e-5)
 
 
+def test_a_tag_of_every_picture_says_nothing(tagger: Path, tiles: Path, tmp_path: Path) -> None:
+    lines = (tiles / "list.csv").read_text().splitlines()
+    found = [row for row in csv.DictReader(lines) if row["split"] == "test" and "3" in row["tags"].split(";")][:9]
+    few = tmp_path / "few.csv"
+    few.write_text("\n".join(["image,tags", *(f"{tiles / row['image']},{row['tags']}" for row in found)]))
+    seen = load(tagger).evaluate(few, columns=Columns(label="tags", task="tags"))
+    assert any(note.startswith("every picture of test has 3") for note in seen.notes)
+    assert not any("every picture" in note for note in load(tagger).evaluate(tiles / "list.csv").notes)
+
+
 def test_numbers_are_learned(measurer: Path, tiles: Path) -> None:
     figures = json.loads((measurer / "metrics.json").read_bytes())
     total, price = figures["numbers"]

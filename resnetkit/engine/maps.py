@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from hashlib import blake2b
 from threading import Event
 from typing import Any
@@ -17,14 +17,18 @@ from resnetkit import planfile
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Batch, Examples, ahead, bounds, fitted, varied
 from resnetkit.data.order import epoch_order
-from resnetkit.engine.device import Machine
+from resnetkit.data.preprocess import Preprocess
+from resnetkit.engine.device import DTYPES, Machine
 from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.stop import Stop
+from resnetkit.fused import fused
 from resnetkit.mapstore import Store
 from resnetkit.network import Network
 from resnetkit.resolve import Settings
+from resnetkit.walk import map_shape
 
 TOGETHER = 64  # looks that go through the network at a time, at most
+WAY = "fused"  # of computing maps: others, which differ in the last digits, are not mixed with these
 BLOCK = 32 << 20  # bytes of maps that are kept at a time: what a run loses that is killed
 
 
@@ -48,7 +52,7 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Frozen:
-    """The stages of a network that stay as they are. All of them: then a map is the mean of the last one."""
+    """The stages of a network that stay as they are. All of them: then a map is what its head sees."""
 
     network: Network
     stages: int
@@ -58,13 +62,26 @@ class Frozen:
     def all(self) -> bool:
         return self.stages == len(self.network.plan.stages)
 
+    @cached_property
+    def quick(self) -> Network:
+        return fused(self.network, DTYPES[self.machine.precision])
+
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """Images (n, c, h, w) to maps (n, c, h, w), or to features (n, num_features) in float32."""
+        """Images (n, c, h, w) to maps (n, c, h, w), or to features (n, head_hidden_size) in float32."""
+        return self.ends(images) if self.all else self.quick.forward_first(images, self.stages)
+
+    @torch.inference_mode()
+    def ends(self, maps: Tensor, stages: int = 0) -> Tensor:
+        """What the head sees (n, head_hidden_size), float32: of maps behind ``stages`` stages, of images behind 0."""
+        return self.quick.forward_head(self.quick.onward(maps, stages), pre_logits=True).float()
+
+    def empty(self, count: int, preprocess: Preprocess) -> Tensor:
+        """Room for the maps of so many pictures of a size."""
+        plan = self.network.plan
         if self.all:
-            return features(self.network, images, 0, self.machine)
-        with self.machine.autocast():
-            return self.network.forward_first(images, self.stages)
+            return torch.empty(count, plan.features)
+        return torch.empty(count, *map_shape(plan, self.stages, preprocess.size), dtype=DTYPES[self.machine.precision])
 
     def key(self, examples: Examples) -> str:
         """A hash of all that its maps depend on but the pictures."""
@@ -76,6 +93,7 @@ class Frozen:
             "stages": self.stages,
             "preprocess": asdict(examples.preprocess),
             "machine": machine.fingerprint(),
+            "way": WAY,
         }
         found = blake2b(json.dumps(said, sort_keys=True, default=str).encode(), digest_size=16)
         for name, tensor in network.state_dict().items():
@@ -83,13 +101,6 @@ class Frozen:
                 found.update(name.encode())
                 found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
         return found.hexdigest()
-
-
-@torch.inference_mode()
-def features(network: Network, maps: Tensor, stages: int, machine: Machine) -> Tensor:
-    """What the head sees (n, num_features), in float32, of maps behind ``stages`` stages; of images where it is 0."""
-    with machine.autocast():
-        return network.forward_head(network.onward(maps, stages).float(), pre_logits=True)
 
 
 def lesson_batches(lessons: Lessons, settings: Settings, train_set: Examples, start: int, stop: int) -> Iterator[Batch]:
@@ -124,18 +135,16 @@ def maps_of(
     A view is a function of the seed and of the picture's own bytes, so that other pictures beside it change nothing.
     None where a stop came first.
     """
-    frozen.network.eval()
     n, batch = len(examples.labels), min(TOGETHER, at_once(examples.preprocess))
     keys = [key(digest, view, augment, seed) for view in range(views) for digest in digests]
     fates = np.array([int(digest, 16) >> 65 for digest in digests], np.int64)
-    one = frozen(torch.zeros(1, examples.preprocess.channels, *examples.preprocess.size))
-    room = torch.empty((views * n, *one.shape[1:]), dtype=one.dtype)
+    room = frozen.empty(views * n, examples.preprocess)
     missing = fill(room, keys, store)
     kept = len(keys) - len(missing)
     yield Looked(kept, len(keys), kept)
     missing.sort(key=lambda row: (row % n, row))  # all looks at a picture together, which is decoded for them once
     todo = [np.array(missing[start : start + batch]) for start in range(0, len(missing), batch)]
-    each = max(1, BLOCK // max(1, batch * one[0].numel() * one.element_size()))
+    each = max(1, BLOCK // max(1, batch * room[0].numel() * room.element_size()))
 
     def make(item: int, halt: Event) -> NDArray[np.uint8] | None:
         return looks(examples, todo[item], fates, augment, halt, seed=seed)
@@ -153,7 +162,7 @@ def maps_of(
             store.write([keys[row] for row in fresh], room[fresh])
             fresh = []
         yield Looked(done, len(keys), kept)
-    return room.view(views, n, *one.shape[1:])
+    return room.view(views, n, *room.shape[1:])
 
 
 def looks(

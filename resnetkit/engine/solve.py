@@ -147,13 +147,14 @@ class Problem:
         targets = targets.to(kind) if targets.is_floating_point() else targets
         # In these units the loss bends alike along all axes, which L-BFGS needs few rounds for.
         unit = (BEND * self.variances + strength).rsqrt()
-        looks, shape, unit = self.looks.to(kind) * unit.to(kind), start[0].shape, unit.to(kind)
+        looks, shape, unit = (self.looks.to(kind) * unit.to(kind)).T, start[0].shape, unit.to(kind)
         cut = start[0].numel()
 
         def ask(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             at = torch.from_numpy(point).to(kind).requires_grad_()
             weight, bias = at[:cut].view(shape), at[cut:].view(start[1].shape)
-            logits = (looks @ weight.transpose(1, 2) + bias).flatten(0, 1)
+            products = (weight.flatten(0, 1) @ looks).view(*shape[:2], -1)  # of all lanes in one pass over the looks
+            logits = (products.transpose(1, 2) + bias).flatten(0, 1)
             whole = self.objective(logits, targets, shares) * len(lanes) + strength / 2 * ((weight * unit) ** 2).sum()
             (slope,) = torch.autograd.grad(whole, at)
             return whole.item(), slope.double().numpy()

@@ -14,6 +14,7 @@ after each, but for its pictures, which are decoded once; with plain-frozen only
 
 import argparse
 import math
+import os
 import statistics
 import tempfile
 import time
@@ -221,7 +222,8 @@ def main() -> None:
     rates = {mode: RATES[mode][0] for mode in asked.modes if mode in RATES}
     for draw in range(asked.draws):
         with tempfile.TemporaryDirectory() as folder:
-            data, train = Path(folder), source.parts["train"]
+            data, train = Path(folder) / "data", source.parts["train"]
+            os.environ["RESNETKIT_CACHE"] = f"{folder}/cache"  # no maps of another draw are at hand
             if asked.val == "own":
                 for name in PARTS:
                     whole = source.parts[name]

@@ -55,6 +55,8 @@ ALIASES = {
     "label_column": "label-col target-column target-col class-column y-col target-key",
     "part_column": "split-column split-col set-column",
     "group_column": "group-col groups patient-column",
+    "group_pattern": "group-regex group-re name-pattern",
+    "fold": "folds k-folds kfold k-fold n-splits cv n-folds num-folds cross-validation",
     "flip": "hflip fliplr horizontal-flip",
     "crop_scale": "scale min-scale",
     "policy": "auto-augment autoaugment aa ra rand-augment randaug trivial-augment ta-wide augmix",

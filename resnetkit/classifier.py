@@ -20,7 +20,7 @@ from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS, decode
 from resnetkit.data.lists import SUFFIXES as LISTS
 from resnetkit.data.parts import Part, Source, subset
 from resnetkit.data.sources import Columns, open_source
-from resnetkit.data.split import Row, carve, read_split
+from resnetkit.data.split import Row, carve, groups_of, read_split
 from resnetkit.data.survey import data_hash, digest_of
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import answer, at_once, forward, join
@@ -29,6 +29,7 @@ from resnetkit.examined import examined
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
+from resnetkit.run import fold_of
 from resnetkit.targets import Exported, export
 from resnetkit.tasks import TaskName
 from resnetkit.weights import check, fill
@@ -220,14 +221,16 @@ class Classifier:
                 f"{at} has no column {plain(column)}, by which the validation part was made",
                 "give the list that column",
             )
+        pattern, fold = self.card.run.get("group_pattern"), self.card.run.get("fold")
         train, val = carve(
             whole.names,
             whole.labels,
             source.classes,
             share=self.card.data["val_share"],
             seed=self.card.data["seed"],
-            groups=whole.groups,
+            groups=groups_of(whole.names, pattern) if pattern else whole.groups,
             task=source.task,
+            fold=fold_of(fold) if fold else None,
         )
         return wanted, subset(whole, train if wanted == "train" else val)
 

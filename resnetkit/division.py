@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from resnetkit.data.parts import Labels, PartName, Source, subset
 from resnetkit.data.sources import Columns
-from resnetkit.data.split import carve
+from resnetkit.data.split import carve, groups_of
 from resnetkit.data.survey import Survey
 from resnetkit.errors import DataError, some
 from resnetkit.metrics import Scale
 from resnetkit.resolve import Facts, Settings
-from resnetkit.run import Run
+from resnetkit.run import Run, fold_of
 
 
 def columns_of(run: Run) -> Columns:
@@ -44,8 +44,9 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
             source.classes,
             share=run.val_share,
             seed=run.seed,
-            groups=part.groups,
+            groups=groups_of(part.names, run.group_pattern) if run.group_pattern else part.groups,
             task=source.task,
+            fold=fold_of(run.fold) if run.fold else None,
         )
         places |= {"train": (whole, train), "val": (whole, val)}
     for name in ("val", "test"):

@@ -34,6 +34,7 @@ DECAY = {"sgd": 5e-4, "adam": 1e-4, "adamw": 0.05, "rmsprop": 1e-5, "lars": 1e-4
 ENOUGH_STEPS = 3000  # of training from nothing: below this the networks here are visibly not done
 ENOUGH_EPOCHS = 30
 MOST_EPOCHS = 200  # of little data: more looks at the same pictures stop helping
+HELD_OUT = ("group_column", "group_pattern", "val_share", "fold")  # say which pictures validate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -348,8 +349,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
         "sampling": run.sampling == "balanced" and even(facts),
         "smoothing": facts.task == "numbers" and "numbers are learned, not classes",
         "separator": facts.task != "tags" and "labels are not tags",
-        "group_column": facts.has_val and "the data brings its own validation part",
-        "val_share": facts.has_val and "the data brings its own validation part",
+        **dict.fromkeys(HELD_OUT, facts.has_val and "the data brings its own validation part"),
         "drop_path": not any(b.shortcut.kind in SUMS for stage in settings.plan.stages for b in stage)
         and f"{settings.model} has no shortcuts",
         "zero_init": not settings.measure and GIVEN,

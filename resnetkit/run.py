@@ -34,6 +34,8 @@ class Run:
     size: int | None = None  # side of the pictures that the network sees (auto: the network's own)
     resize: Literal["crop", "letterbox", "stretch"] = "crop"  # how a picture becomes square: cut, bordered or bent
     val_share: float = 0.1  # share of the training pictures kept for validation, where there is no val folder
+    fold: str | None = None  # which of equal parts validates, such as 2/5; sweep --folds 5 takes all (none: val_share)
+    group_pattern: str | None = None  # what names of one group have in common, such as patient\d+ (none: no groups)
     max_pixels: int = 50_000_000  # largest picture that is decoded
 
     image_column: str | None = None  # of a list, or parquet: the pictures (auto: by its name)
@@ -125,6 +127,9 @@ class Run:
             raise UsageError(f"device is {show(self.device)}", "choose auto, cpu, cuda, cuda:1 (the second) or mps")
         if self.epochs is not None and self.steps is not None:
             raise UsageError("epochs and steps both say how long the run is", "give one of the two")
+        if self.fold is not None:
+            fold_of(self.fold)
+        check_groups(self)
         if self.budget is not None:
             duration(self.budget, "budget")
             if self.epochs is not None or self.steps is not None:
@@ -132,6 +137,28 @@ class Run:
                 raise UsageError(what, "give one of the two")
         if any(late <= early for early, late in zip(self.milestones, self.milestones[1:], strict=False)):
             raise UsageError(f"milestones {spell(self.milestones)} do not rise", "write the shares from small to large")
+
+
+def fold_of(text: str) -> tuple[int, int]:
+    """``2/5`` is the second of five equal parts. UsageError for another text."""
+    found = re.fullmatch(r"(\d{1,3})/(\d{1,3})", text, re.ASCII)
+    part, parts = map(int, found.groups()) if found else (0, 0)
+    if not (1 <= part <= parts and 2 <= parts <= 100):
+        raise UsageError(f"fold is {show(text)}, which is no part of 2 to 100", "write one such as 2/5")
+    return part, parts
+
+
+def check_groups(run: Run) -> None:
+    """UsageError where it is not clear which pictures belong together."""
+    if run.group_pattern is None:
+        return
+    if run.group_column is not None:
+        raise UsageError("group_column and group_pattern both say what belongs together", "give one of the two")
+    try:
+        re.compile(run.group_pattern)
+    except re.error as error:
+        what = f"group_pattern {show(run.group_pattern)} is no regular expression: {error}"
+        raise UsageError(what, r"write one such as patient\d+") from None
 
 
 HINTS = typing.get_type_hints(Run)
@@ -149,7 +176,7 @@ COLUMNS = (
     "separator",
 )  # of a list
 # Where None means "not done"; elsewhere it means "decided for you".
-OFF = {"budget", "clip", "ema", "group_column", "patience", "teacher", "weight_column"}
+OFF = set("budget clip ema fold group_column group_pattern patience teacher weight_column".split())
 
 LIMITS: dict[str, tuple[tuple[str, float], ...]] = {
     "size": ((">=", 8), ("<=", 4096)),
@@ -307,6 +334,7 @@ def refuse_idle(run: Run, given: Collection[str]) -> None:
             "lars": ("nesterov",),
         }.get(run.optimizer, ("momentum", "nesterov")),
         f"the loss is {run.loss}": ("focal_gamma",) if run.loss != "focal" else (),
+        f"fold {run.fold} says how much validates": ("val_share",) if run.fold is not None else (),
         "labels are not tags": ("separator",) if run.task in ("classes", "numbers") else (),
         f"a patience of {run.patience} ends the run before": ("plateau_epochs", "schedule")
         if run.schedule == "plateau" and run.patience is not None and run.patience <= run.plateau_epochs

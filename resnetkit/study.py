@@ -36,7 +36,7 @@ def proposed(sweep: Sweep, past: Sequence[tuple[Mapping[str, Any], float | None]
     from optuna.trial import TrialState, create_trial
 
     logging.set_verbosity(logging.WARNING)
-    spaces = {name: space(name, axis) for name, axis in sweep.axes.items() if name != "seed"}
+    spaces = {name: space(name, axis) for name, axis in sweep.chosen.items()}
     tried = [dict(changes) for changes, _ in past]
     changes: dict[str, Any] = {}
     for again in range(TRIES):

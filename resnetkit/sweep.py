@@ -17,6 +17,7 @@ from resnetkit.run import Run, override, refuse_idle, spell
 
 FORMAT = 1
 FIXED = ("data", "out")  # one data set and one folder for all trials
+REPEATS = ("seed", "fold")  # are no settings to choose from: the same with each of them, of which the mean counts
 MOST = 10_000  # trials
 
 
@@ -54,8 +55,8 @@ class Sweep:
         for name, axis in self.axes.items():
             if name in FIXED:
                 raise UsageError(f"{name} cannot vary in a sweep", "make a sweep for each")
-            if isinstance(axis, Span) and name == "seed":
-                raise UsageError("seed is a span", "write seeds with commas: all of them are tried")
+            if isinstance(axis, Span) and name in REPEATS:
+                raise UsageError(f"{name} is a span", f"write {name}s with commas: all of them are tried")
             if isinstance(axis, Span) and not axis.low < axis.high:
                 raise UsageError(f"{name} goes from {axis.low:g} to {axis.high:g}", "write LOW..HIGH")
             if not isinstance(axis, Span) and len(set(axis)) < len(axis):
@@ -64,8 +65,10 @@ class Sweep:
             raise UsageError(f"a search by {self.search} has no end of its own", "say how many: --trials 20")
         if self.search == "grid" and self.trials is not None:
             raise UsageError("a grid tries every combination", "leave --trials out, or write --search random")
-        if self.search == "optuna" and set(self.axes) == {"seed"}:
-            raise UsageError("optuna has nothing to choose: only the seed varies", "leave --search out")
+        if self.search == "optuna" and set(self.axes) <= set(REPEATS):
+            raise UsageError(
+                f"optuna has nothing to choose: only the {' and '.join(self.axes)} varies", "leave --search out"
+            )
         spans = [name for name, axis in self.axes.items() if isinstance(axis, Span)]
         if spans and self.trials is None:
             raise UsageError(f"{spans[0]} is a span, which has no end of values", "say how many: --trials 20")
@@ -83,24 +86,29 @@ class Sweep:
     @property
     def size(self) -> int:
         """How many combinations there are, where every setting has a list of values; of drawn ones without the seed."""
-        once = ("seed",) if self.trials is not None else ()
+        once = REPEATS if self.trials is not None else ()
         return math.prod(len(a) for name, a in self.axes.items() if not isinstance(a, Span) and name not in once)
 
     @property
     def count(self) -> int:
         """How many trials there are when all is done."""
-        return self.trials * len(self.seeds) if self.search == "optuna" and self.trials else len(self.changes())
+        return self.trials * len(self.repeats) if self.search == "optuna" and self.trials else len(self.changes())
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """With each of these every proposal is tried."""
-        seeds = self.axes.get("seed")
-        return seeds if isinstance(seeds, tuple) else (self.run.seed,)
+    def repeats(self) -> list[dict[str, Any]]:
+        """With each of these seeds and folds every proposal is tried."""
+        lists = {name: axis for name in REPEATS if isinstance(axis := self.axes.get(name), tuple)}
+        return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
+
+    @property
+    def chosen(self) -> dict[str, Axis]:
+        """The settings that are to be chosen from."""
+        return {name: axis for name, axis in self.axes.items() if name not in REPEATS}
 
     def combinations(self) -> Iterator[dict[str, Any]]:
-        """Of the settings that have a list of values, without the seed; none where one is a span."""
-        lists = {name: axis for name, axis in self.axes.items() if name != "seed" and not isinstance(axis, Span)}
-        if len(lists) == len(self.axes.keys() - {"seed"}):
+        """Of the settings that have a list of values, without seed and fold; none where one is a span."""
+        lists = {name: axis for name, axis in self.chosen.items() if not isinstance(axis, Span)}
+        if len(lists) == len(self.chosen):
             yield from (dict(zip(lists, values, strict=True)) for values in product(*lists.values()))
 
     def changes(self) -> list[dict[str, Any]]:
@@ -110,11 +118,9 @@ class Sweep:
         """
         if self.search == "optuna":
             return []
-        seeds = self.axes.get("seed")
-        if self.trials is None or not isinstance(seeds, tuple):
+        if self.trials is None:
             return self.settings(self.axes)
-        others = self.settings({name: axis for name, axis in self.axes.items() if name != "seed"})
-        return [{**changes, "seed": seed} for changes in others for seed in seeds]
+        return [{**changes, **again} for changes in self.settings(self.chosen) for again in self.repeats]
 
     def settings(self, axes: Mapping[str, Axis]) -> list[dict[str, Any]]:
         """All combinations of these axes, or as many draws as are asked for."""

@@ -20,7 +20,7 @@ def lines(
     total = cost.totals(s.plan, s.preprocess.size)
     counts = ", ".join(f"{count:,} {name}" for name, count in pictures.items())
     rows = [
-        ("data", f"{counts} pictures {of_what(s)}: {some(s.classes, 10)}"),
+        ("data", f"{counts} pictures {of_what(s)}: {some(s.classes, 10)}{held_out(s.run)}"),
         (
             "network",
             f"{s.model}, {total.parameters:,} parameters, {cost.brief(total.macs)} multiply-adds a picture",
@@ -59,6 +59,13 @@ def tuning(settings: Settings) -> str:
         "full": "full: head first, then all that there is",
     }[mode.name]
     return f"{said} ({mode.reason})" if mode.reason else said
+
+
+def held_out(run: Run) -> str:
+    """What is said of the pictures that validate, beside how many they are."""
+    said = [f"fold {run.fold} validates"] if run.fold else []
+    said += [f"groups by {plain(run.group_pattern)}"] if run.group_pattern else []
+    return f"; {', '.join(said)}" if said else ""
 
 
 def of_what(settings: Settings) -> str:

@@ -45,13 +45,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Place:
-    """What equal settings came to, over their seeds, on validation."""
+    """What equal settings came to, over their seeds and folds, on validation."""
 
-    changes: dict[str, Any]  # without the seed
+    changes: dict[str, Any]  # without seed and fold
     trials: tuple[Trial, ...]  # that are done, the best first
     task: Task
     judged: float  # mean
-    spread: float  # standard deviation over the seeds; 0 for one
+    spread: float  # standard deviation over seeds and folds; 0 for one
 
 
 @contextmanager
@@ -103,24 +103,23 @@ def place(folder: Path, number: int, count: int) -> Path:
 
 
 def proposals(sweep: Sweep, before: Sequence[Trial], folder: Path) -> list[Trial]:
-    """What Optuna tries after the trials ``before``, which are over: the same settings with every seed.
+    """What Optuna tries after the trials ``before``, which are over: the same settings with every seed and fold.
 
     It is told the mean accuracy on validation, or of settings of which a trial diverged or could not be, a failure.
     """
-    seeds, past = sweep.seeds, []
-    for start in range(0, len(before), len(seeds)):
-        group = before[start : start + len(seeds)]
+    repeats, past = sweep.repeats, []
+    for start in range(0, len(before), len(repeats)):
+        group = before[start : start + len(repeats)]
         figures = [metrics[judge(metrics)] for trial in group if (metrics := trial.metrics)]
-        past.append((without_seed(group[0]), statistics.mean(figures) if len(figures) == len(seeds) else None))
-    folders = [place(folder, len(before) + i, sweep.count) for i in range(len(seeds))]
+        past.append((once(group[0]), statistics.mean(figures) if len(figures) == len(repeats) else None))
+    folders = [place(folder, len(before) + i, sweep.count) for i in range(len(repeats))]
     begun = next((path / "run.json" for path in folders if (path / "run.json").is_file()), None)
     if begun is not None:  # by another version of Optuna, it may be
         run, _ = runfile.read_file(begun)
-        changes = {name: getattr(run, name) for name in sweep.axes if name != "seed"}
+        changes = {name: getattr(run, name) for name in sweep.chosen}
     else:
         changes = study.proposed(sweep, past)
-    varied = "seed" in sweep.axes
-    return [Trial(p, {**changes, **({"seed": s} if varied else {})}) for p, s in zip(folders, seeds, strict=True)]
+    return [Trial(path, {**changes, **again}) for path, again in zip(folders, repeats, strict=True)]
 
 
 def attempt(
@@ -156,7 +155,7 @@ def ranking(trials: Sequence[Trial]) -> list[Place]:
     for trial in trials:
         metrics = trial.metrics
         if metrics is not None:
-            alike.setdefault(sweeps.said(without_seed(trial)), []).append((trial, metrics))
+            alike.setdefault(sweeps.said(once(trial)), []).append((trial, metrics))
     places = []
     for group in alike.values():
         group.sort(key=lambda pair: (-pair[1][judge(pair[1])], pair[1]["val_loss"]))
@@ -164,7 +163,7 @@ def ranking(trials: Sequence[Trial]) -> list[Place]:
         loss = statistics.mean(metrics["val_loss"] for _, metrics in group)
         spread = statistics.stdev(figures) if len(figures) > 1 else 0.0
         trials_of_it, task = tuple(trial for trial, _ in group), judged_by(group[0][1])
-        place = Place(without_seed(group[0][0]), trials_of_it, task, statistics.mean(figures), spread)
+        place = Place(once(group[0][0]), trials_of_it, task, statistics.mean(figures), spread)
         places.append((-place.judged, loss, place))
     return [place for _, _, place in sorted(places, key=lambda item: item[:2])]
 
@@ -174,8 +173,9 @@ def judge(metrics: dict[str, Any]) -> str:
     return f"val_{judged_by(metrics).judge}"
 
 
-def without_seed(trial: Trial) -> dict[str, Any]:
-    return {name: value for name, value in trial.changes.items() if name != "seed"}
+def once(trial: Trial) -> dict[str, Any]:
+    """What a trial has in common with those that repeat it."""
+    return {name: value for name, value in trial.changes.items() if name not in sweeps.REPEATS}
 
 
 def write_results(sweep: Sweep, trials: Sequence[Trial], folder: Path) -> None:

@@ -36,7 +36,9 @@ GROUPS = dataclasses.replace(CARD, model="resnet50_gn", plan=with_io(lay_out(fin
 Idle = tuple[dict[str, Any], Facts, Card | None]
 IDLE: dict[str, list[Idle]] = {
     "resize": [({"resize": "stretch"}, SMALL, None)],
-    "val_share": [({"val_share": 0.2}, PHOTOS, None)],
+    "val_share": [({"val_share": 0.2}, PHOTOS, None), ({"val_share": 0.2, "fold": "1/5"}, GREY, None)],
+    "fold": [({"fold": "1/5"}, PHOTOS, None)],
+    "group_pattern": [({"group_pattern": "x"}, PHOTOS, None)],
     "max_pixels": [({"max_pixels": 10_000}, GREY, None)],
     "image_column": [({"image_column": "x"}, PHOTOS, None)],
     "label_column": [({"label_column": "x"}, GREY, None)],

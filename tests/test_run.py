@@ -40,6 +40,10 @@ def values(name: str) -> st.SearchStrategy[Any]:
         found = st.sampled_from([name for name in ZOO if ZOO[name].ndim == 2])
     elif name == "budget":
         found = st.sampled_from(["90", "90s", "5m", "1.5h"])
+    elif name == "fold":
+        found = st.sampled_from(["1/2", "5/5", "10/100"])
+    elif name == "group_pattern":
+        found = st.sampled_from([r"patient\d+", "_(.*)_"])
     elif name == "device":
         found = st.sampled_from(["auto", "cpu", "cuda", "cuda:3", "mps"])
     elif typing.get_origin(kind) is tuple:
@@ -58,6 +62,7 @@ def runs(draw: st.DrawFn) -> Run:
     chosen = draw(st.sets(st.sampled_from(list(HINTS)))) - draw(
         st.sampled_from([{"epochs", "budget"}, {"steps", "budget"}, {"epochs", "steps"}])
     )
+    chosen -= draw(st.sampled_from([{"group_column"}, {"group_pattern"}]))
     return Run(**{name: draw(values(name)) for name in chosen})
 
 
@@ -213,6 +218,9 @@ def test_values_outside_are_refused_by_name(name: str, value: Any) -> None:
         ({"epochs": 3, "steps": 100}, "epochs and steps"),
         ({"epochs": 3, "budget": "5m"}, "budget and epochs"),
         ({"budget": "soon"}, "budget is 'soon'"),
+        *(({"fold": text}, f"fold is '{text}'") for text in ("3", "0/5", "6/5", "1/1", "1/101", "-1/5", "1/5 ")),
+        ({"group_pattern": "("}, r"group_pattern '\(' is no regular expression"),
+        ({"group_pattern": "x", "group_column": "y"}, "group_column and group_pattern both say"),
         ({"budget": "0.1s"}, "budget is '0.1s'"),
         ({"milestones": (0.5, 0.5)}, "do not rise"),
         ({"milestones": (0.75, 0.5)}, "do not rise"),

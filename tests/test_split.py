@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnetkit.data.split import HEADER, Row, carve, held_out, read_split, write_split
+from resnetkit.data.split import HEADER, Row, carve, groups_of, held_out, read_split, write_split
 from resnetkit.errors import DataError, UsageError
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=40, unique=True)
@@ -152,3 +152,58 @@ def test_files_from_other_hands(tmp_path: Path) -> None:
         read_split(tmp_path / "gone.csv")
     with pytest.raises(UsageError, match="folder"):
         write_split(tmp_path, [])
+
+
+def folds(names: list[str], labels: list[int], count: int, groups: tuple[str, ...] | None = None) -> list[list[int]]:
+    """The places that each fold holds out."""
+    classes = [f"class {i}" for i in range(max(labels) + 1)]
+    told = np.array(labels, np.int64)
+    found = [carve(names, told, classes, share=0.1, seed=0, groups=groups, fold=(k + 1, count)) for k in range(count)]
+    for train, val in found:
+        assert sorted([*train.tolist(), *val.tolist()]) == list(range(len(names)))
+    return [val.tolist() for _, val in found]
+
+
+@given(NAMES, st.integers(2, 7))
+def test_every_picture_is_in_one_fold_and_classes_are_shared_evenly(names: list[str], count: int) -> None:
+    names = [*names, *(f"more than eight {i}" for i in range(2 * count))]
+    labels = [i % 2 for i in range(len(names))]
+    parts = folds(names, labels, count)
+    assert sorted(i for part in parts for i in part) == list(range(len(names)))
+    for kind in (0, 1):
+        sizes = [sum(labels[i] == kind for i in part) for part in parts]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_small_classes_do_not_all_fill_the_first_fold() -> None:
+    labels = [kind for kind in range(10) for _ in range(6)]  # one of each class is left over
+    sizes = [len(part) for part in folds([f"{i}.jpg" for i in range(60)], labels, 5)]
+    assert sizes == [12] * 5
+
+
+def test_a_group_is_in_one_fold_and_classes_are_in_all() -> None:
+    names = [f"patient{i % 17}/{i}.jpg" for i in range(200)]
+    labels = [(i % 17) % 3 for i in range(200)]
+    groups = groups_of(names, r"patient(\d+)/")
+    assert groups[:2] == ("0", "1")
+    parts = folds(names, labels, 4, groups)
+    assert sorted(i for part in parts for i in part) == list(range(200))
+    where = [{groups[i] for i in part} for part in parts]
+    assert sum(map(len, where)) == 17
+    assert all({labels[i] for i in part} == {0, 1, 2} for part in parts)
+    assert max(map(len, parts)) <= 2 * min(map(len, parts))
+
+
+def test_what_cannot_be_in_every_fold_is_refused() -> None:
+    with pytest.raises(DataError, match="class 1 has fewer than 3 pictures") as caught:
+        folds([str(i) for i in range(6)], [0, 0, 0, 0, 1, 1], 3)
+    assert (caught.value.code, caught.value.fix) == (3, "at most 2 folds")
+    with pytest.raises(DataError, match="class 0 has fewer than 3 groups"):
+        folds([str(i) for i in range(6)], [0] * 6, 3, ("a", "a", "b", "b", "b", "b"))
+
+
+def test_groups_are_what_names_have_in_common() -> None:
+    assert groups_of(["a/p1_0.jpg", "b/p12_1.jpg"], r"p\d+") == ("p1", "p12")
+    with pytest.raises(DataError, match=r"is not in b/x\.jpg") as caught:
+        groups_of(["a/p1_0.jpg", "b/x.jpg"], r"p\d+")
+    assert caught.value.code == 3

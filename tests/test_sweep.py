@@ -17,6 +17,7 @@ from samples import write_digits
 
 from resnetkit import study, trials
 from resnetkit import sweep as sweeps
+from resnetkit.data.split import read_split
 from resnetkit.errors import UsageError
 from resnetkit.run import Run
 from resnetkit.sweep import Span, Sweep
@@ -192,6 +193,26 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "whole"
 
 
+def test_folds_are_the_same_run_with_other_pictures_to_validate(tmp_path: Path) -> None:
+    words = "sweep digits --folds 3 --seed 0,1 --model resnet8 --steps 4 --out cv".split()
+    answer = resnet(*words, cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    head, row, *rest = answer.out.splitlines()
+    assert head.split() == ["val", "accuracy", "spread", "runs"]
+    assert row.split()[-1] == "6"
+    assert not any("best on validation" in line for line in rest)
+    splits = [read_split(tmp_path / f"cv/{k}/split.csv") for k in range(6)]
+    held = [{row.name for row in rows if row.part == "val"} for rows in splits]
+    learned = [{row.name for row in rows if row.part == "train"} for rows in splits]
+    folds = [json.loads((tmp_path / f"cv/{k}/run.json").read_text())["settings"]["fold"] for k in range(6)]
+    for seed in (0, 1):
+        parts = [held[k] for k in range(6) if k // 3 == seed]
+        assert sum(map(len, parts)) == len(set().union(*parts)) == len(parts[0] | learned[3 * seed])
+    assert sorted(folds) == ["1/3", "1/3", "2/3", "2/3", "3/3", "3/3"]
+    again = resnet("eval", tmp_path / "cv/4", "digits", "--split", "val", "--json", "--out", tmp_path / "e")
+    assert again.document["n"] == len(held[4])
+
+
 def test_the_table_holds_every_trial_and_no_test_figure(whole: Path) -> None:
     rows = [line.split(",") for line in (whole / "sweep.csv").read_text().splitlines()]
     assert rows[0] == ["run", "lr", "seed", "status", "val_accuracy", "val_loss", "epoch"]
@@ -286,6 +307,12 @@ def test_a_combination_that_cannot_be_is_no_end_either(data: Path, tmp_path: Pat
         ("sweep digits --lr 0.1,0.2 --search optuna", 2, "say how many"),
         ("sweep digits --lr 0.1,0.2 --search grid --trials 2", 2, "every combination"),
         ("sweep digits --seed 0,1 --search optuna --trials 2", 2, "only the seed varies"),
+        ("sweep digits --folds 1", 2, "--folds"),
+        ("sweep digits --folds five", 2, "--folds"),
+        ("sweep digits --folds 5 --fold 1/5", 2, "--folds takes all folds in turn"),
+        ("sweep digits --fold 1/5,6/5", 2, "fold is '6/5'"),
+        ("sweep digits --folds 2 --search optuna --trials 2", 2, "only the fold varies"),
+        ("sweep digits --folds 5 --resume x", 2, "--resume goes on"),
         ("sweep digits --lr 0.1..-1 --search optuna --trials 2", 2, "lr"),
         ("sweep missing --lr 0.1,0.2", 3, "missing"),
         ("sweep --resume nothing", 2, "holds no sweep"),

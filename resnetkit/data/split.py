@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +39,22 @@ def carve(
     seed: int,
     groups: Sequence[str] | None = None,
     task: TaskName = "classes",
+    fold: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Places of the pictures to train on and of those held out, both ascending.
 
     Of each class the same share, at least one picture and never all, is held out: those with the lowest
     number at the address (seed, class, name). The order of the pictures does not matter. With ``groups``
     whole groups are held out, and the shares are only about that. Pictures with tags or numbers are parted in strata.
+    With ``fold`` k of n, in place of the share: each picture, or group, is held out by one of the n alone.
     """
     if task != "classes":
         labels, classes = strata(labels, task)
     if groups is not None:
-        return carve_groups(groups, labels, classes, share=share, seed=seed)
+        return carve_groups(groups, labels, classes, share=share, seed=seed, fold=fold)
     counts = np.bincount(labels, minlength=len(classes))
+    if fold is not None:
+        refuse_few(counts, classes, fold[1], "pictures")
     lonely = [name for name, count in zip(classes, counts, strict=True) if count == 1]
     if lonely:
         raise DataError(
@@ -62,9 +66,32 @@ def carve(
         places = np.flatnonzero(labels == label).tolist()
         # ascii: the address of a name must not depend on the Unicode tables of a Python version
         keys = {i: (dice.address(seed, "val", ascii(name), ascii(names[i])), names[i]) for i in places}
-        held += sorted(keys, key=keys.__getitem__)[: held_out(len(places), share)]
+        order = sorted(keys, key=keys.__getitem__)
+        if fold is None:
+            held += order[: held_out(len(places), share)]
+        else:  # classes begin with one fold each in turn, so that none gets all that is left over
+            held += order[(fold[0] - 1 - label) % fold[1] :: fold[1]]
     val = np.array(sorted(held), np.int64)
     return np.setdiff1d(np.arange(len(labels), dtype=np.int64), val), val
+
+
+def refuse_few(counts: NDArray[np.int64], classes: Sequence[str], folds: int, what: str) -> None:
+    """DataError where a class cannot be in every fold."""
+    few = [name for name, count in zip(classes, counts, strict=True) if 0 < count < folds]
+    if few:
+        least = min(int(count) for count in counts if count)
+        fix = f"at most {least} folds" if least > 1 else "add some"
+        raise DataError(f"{some(few)} has fewer than {folds} {what}: not one for each fold", fix)
+
+
+def groups_of(names: Sequence[str], pattern: str) -> tuple[str, ...]:
+    """What of each name matches ``pattern``, or its first bracket: names with the same belong together."""
+    found = [re.search(pattern, name) for name in names]
+    without = [name for name, match in zip(names, found, strict=True) if match is None]
+    if without:
+        fix = "change it so that every name has a group, or leave it out"
+        raise DataError(f"the group pattern {pattern!r} is not in {some(without)}", fix)
+    return tuple(match[1 if match.re.groups else 0] or "" for match in found if match is not None)
 
 
 def strata(labels: Labels, task: TaskName) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -86,7 +113,13 @@ def strata(labels: Labels, task: TaskName) -> tuple[NDArray[np.int64], tuple[str
 
 
 def carve_groups(
-    groups: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, share: float, seed: int
+    groups: Sequence[str],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    *,
+    share: float,
+    seed: int,
+    fold: tuple[int, int] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """As carve, by whole groups: in the order of their addresses, each that brings the shares nearer is held out.
 
@@ -99,6 +132,15 @@ def carve_groups(
     if lonely:
         raise DataError(f"all pictures of {some(lonely)} are in one group", "add groups, or make a val part")
     counts = table.sum(0)
+    if fold is not None:
+        refuse_few((table > 0).sum(0), classes, fold[1], "groups")
+        chosen = folds_of(names, table, seed, fold[1]) == fold[0] - 1
+        missing = [
+            name for name, got, count in zip(classes, table[chosen].sum(0), counts, strict=True) if count and not got
+        ]
+        if missing:
+            raise DataError(f"no group with {some(missing)} falls into fold {fold[0]} of {fold[1]}", "fewer folds")
+        return np.flatnonzero(~chosen[member]), np.flatnonzero(chosen[member])
     wanted = np.array([held_out(int(count), share) for count in counts])
     held, chosen = np.zeros(len(classes), np.int64), np.zeros(len(names), bool)
     order = sorted(range(len(names)), key=lambda i: (dice.address(seed, "val group", ascii(names[i])), names[i]))
@@ -113,6 +155,19 @@ def carve_groups(
     if missing:
         raise DataError(f"no group with {some(missing)} can be held out to validate with", "make a val part")
     return np.flatnonzero(~chosen[member]), np.flatnonzero(chosen[member])
+
+
+def folds_of(names: NDArray[Any], table: NDArray[np.int64], seed: int, folds: int) -> NDArray[np.int64]:
+    """Which fold each group goes to, counted from 0: the largest first, each to where its classes are rarest yet."""
+    counts = np.maximum(table.sum(0), 1)
+    held, chosen = np.zeros((folds, table.shape[1])), np.zeros(len(names), np.int64)
+    order = sorted(
+        range(len(names)), key=lambda i: (-int(table[i].sum()), dice.address(seed, "fold", ascii(names[i])), names[i])
+    )
+    for i in order:
+        chosen[i] = (held * (table[i] / counts)).sum(1).argmin()
+        held[chosen[i]] += table[i] / counts
+    return chosen
 
 
 def held_out(count: int, share: float) -> int:

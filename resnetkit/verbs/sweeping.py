@@ -24,6 +24,7 @@ WHOLE = ("data", "out", "milestones", "label_column", "separator")  # what is wr
 def sweep_flags(parser: Parser) -> None:
     parser.word("data", "what resnet train takes", "maybe")
     parser.settings(name for name in HINTS if name != "data")
+    parser.flag("folds", "cross-validation: every combination with each of so many equal parts to validate", "N")
     parser.flag("trials", "how many combinations to draw; spans such as --lr 0.001..0.3 need it [all of them]", "N")
     parser.flag("search", "all combinations, draws, or draws where Optuna expects more [draws if counted]", SEARCHES)
     parser.flag("resume", "go on with a sweep that was stopped", "DIR")
@@ -32,7 +33,7 @@ def sweep_flags(parser: Parser) -> None:
 
 def sweep(asked: Namespace, out: TextIO) -> int:
     texts = {name: text for name, text in vars(asked).items() if name in HINTS and text is not None}
-    if asked.resume is not None and (texts or asked.trials is not None or asked.search is not None):
+    if asked.resume is not None and (texts or any((asked.trials, asked.search, asked.folds))):
         raise UsageError(
             "--resume goes on with the settings of the sweep", f"write: resnet sweep --resume {plain(asked.resume)}"
         )
@@ -49,7 +50,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
             if plan.search == "optuna":
                 study.require()
         else:
-            plan = requested(texts, asked.trials, asked.search)
+            plan = requested(texts, asked.trials, asked.search, asked.folds)
             if plan.search == "optuna":
                 study.require()
             folder = stack.enter_context(trials.begun(plan, texts.get("out")))
@@ -78,7 +79,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
     return 0
 
 
-def requested(texts: dict[str, Any], count: str | None, search: str | None) -> "Sweep":
+def requested(texts: dict[str, Any], count: str | None, search: str | None, folds: str | None) -> "Sweep":
     """The sweep that the words ask for: one value is a setting, several are tried."""
     from resnetkit.sweep import Span, Sweep
 
@@ -95,6 +96,10 @@ def requested(texts: dict[str, Any], count: str | None, search: str | None) -> "
         else:
             fixed[name] = value_of(name, text)
     number = None if count is None else whole("--trials", count, 1, 10_000)
+    if folds is not None:
+        if "fold" in fixed.keys() | axes.keys():
+            raise UsageError("--folds takes all folds in turn, and --fold names some", "give one of the two")
+        axes["fold"] = tuple(f"{k}/{folds}" for k in range(1, whole("--folds", folds, 2, 100) + 1))
     run = override(Run(), {**fixed, "out": None})
     way = cast("Search | None", one_of("--search", search, SEARCHES.split("|")))
     return Sweep(run=run, given=frozenset(fixed) - {"out"}, axes=axes, trials=number, search=way)
@@ -121,7 +126,7 @@ def answer(
     from resnetkit.report.tables import line_up
     from resnetkit.sweep import said
 
-    names = [name for name in plan.axes if name != "seed"]
+    names = list(plan.chosen)
     task = places[0].task
     header = [*names, f"val {task.says}", "spread", "runs"]
     rows = [
@@ -134,6 +139,7 @@ def answer(
         for place in places
     ]
     say(out, "\n".join(line_up([header, *rows], left=0)))
-    say(out, f"\nbest on validation: {plain(winner.folder)} ({said(winner.changes)})")
-    say(out, f"its {task.says} on {metrics['split']}: {metrics[task.judge]:{task.shown}} of {metrics['n']:,}")
+    if names:  # of seeds and folds none is better than the others, only luckier
+        say(out, f"\nbest on validation: {plain(winner.folder)} ({said(winner.changes)})")
+        say(out, f"its {task.says} on {metrics['split']}: {metrics[task.judge]:{task.shown}} of {metrics['n']:,}")
     say(out, f"every trial is in {plain(folder)}: sweep.csv, sweep.png and a folder each")

@@ -28,8 +28,9 @@ from resnetkit.engine.step import train
 from resnetkit.engine.train import stream
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
-from resnetkit.resolve import Facts, resolve
+from resnetkit.resolve import resolve
 from resnetkit.run import Run
+from resnetkit.settings import Facts
 
 PICTURES, CLASSES = 512, 10
 

@@ -11,7 +11,8 @@ from resnetkit.errors import UsageError
 from resnetkit.forecast import Forecast, forecast
 from resnetkit.job import Job, kept
 from resnetkit.mobilenets import build
-from resnetkit.resolve import Settings, resolve
+from resnetkit.resolve import resolve
+from resnetkit.settings import Settings
 from resnetkit.spans import clock, duration
 from resnetkit.weights import put
 

@@ -11,8 +11,8 @@ from resnetkit.data.split import carve, groups_of
 from resnetkit.data.survey import Survey
 from resnetkit.errors import DataError, some
 from resnetkit.metrics import Scale
-from resnetkit.resolve import Facts, Settings
 from resnetkit.run import Run, fold_of
+from resnetkit.settings import Facts, Settings
 
 
 def columns_of(run: Run) -> Columns:

@@ -29,8 +29,9 @@ from resnetkit.modelfile import Card
 from resnetkit.network import Network
 from resnetkit.origin import Weights, find_weights, read_weights
 from resnetkit.report import board
-from resnetkit.resolve import Facts, Settings, network, refuse_weights, resolve
+from resnetkit.resolve import network, refuse_weights, resolve
 from resnetkit.run import Run
+from resnetkit.settings import Facts, Settings
 from resnetkit.walk import strides_of_a_point
 
 Watch = Callable[[int, int], None]

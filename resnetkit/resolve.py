@@ -1,32 +1,27 @@
-"""What a run leaves open, decided from what the data and the weights say; settings that could do nothing, refused."""
+"""What a run leaves open, decided from what the data and the weights say."""
 
 import math
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from resnetkit import modelfile, published
-from resnetkit.data import policies
-from resnetkit.data.augment import Augment
 from resnetkit.data.batches import steps_per_epoch
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import UsageError, WeightsError
 from resnetkit.finetuning import GENTLE, NONE, SOONER, Mode, mode_of, tapped
+from resnetkit.idle import refuse_idle
 from resnetkit.layout import lay_out
-from resnetkit.metrics import Scale
 from resnetkit.modelfile import Card
-from resnetkit.plan import Plan, with_io
-from resnetkit.run import COLUMNS, GIVEN, Run
+from resnetkit.plan import with_io
+from resnetkit.run import Run
+from resnetkit.settings import Facts, Settings
 from resnetkit.spec import Sides
 from resnetkit.specfile import find, says, title
-from resnetkit.tasks import TASKS, TaskName
+from resnetkit.tasks import TASKS
 from resnetkit.units import each
-from resnetkit.walk import shapes
 from resnetkit.zoo import ZOO
 
-SUMS = ("identity", "project", "pad")  # shortcuts that a branch is added to
-Crop = Literal["resized", "pad", "none"]
 SMALL = 64  # pixels: pictures all of one size up to this keep it
 # At a batch of 128. Those of the last four were tried on digits, where a quarter of each learns visibly more slowly.
 LR = {"sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "rmsprop": 2e-4, "lars": 2.0, "lamb": 0.01, "muon": 4e-3}
@@ -34,80 +29,6 @@ DECAY = {"sgd": 5e-4, "adam": 1e-4, "adamw": 0.05, "rmsprop": 1e-5, "lars": 1e-4
 ENOUGH_STEPS = 3000  # of training from nothing: below this the networks here are visibly not done
 ENOUGH_EPOCHS = 30
 MOST_EPOCHS = 200  # of little data: more looks at the same pictures stop helping
-HELD_OUT = ("group_column", "group_pattern", "val_share", "fold")  # say which pictures validate
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What the data says before anything is decided."""
-
-    pictures: int  # to train on
-    classes: tuple[str, ...]
-    uniform: tuple[int, int] | None  # height and width, where all pictures share one of at most SMALL
-    channels: int  # stored: 1 for arrays of grey pictures, else 3
-    has_val: bool  # the data brings its own validation part
-    arrays: bool  # bare arrays, which no decoder has to read
-    listed: bool = False  # the pictures are named in a list, whose columns have to be told apart
-    columns: tuple[str, ...] = ()  # settings that say so for other files
-    counts: tuple[int, ...] = ()  # of each class, among the pictures to train on
-    task: TaskName = "classes"
-    scale: Scale = ()  # of the numbers, over the pictures to train on
-    grey: bool = False  # every picture to train on is stored in grey, whatever the network is shown
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A run with nothing left open. ``reasons`` says why, for each thing that was."""
-
-    run: Run
-    model: str
-    plan: Plan
-    classes: tuple[str, ...]
-    preprocess: Preprocess  # mean 0 and deviation 1 until they are measured
-    measure: bool  # whether mean and deviation come from the data
-    batch: int
-    epoch_steps: int
-    steps: int
-    lr: float  # the highest of the run
-    weight_decay: float
-    warmup: float
-    loss: str
-    smoothing: float
-    class_weights: tuple[float, ...] | None  # how much a picture of each class counts
-    crop: Crop
-    flip: bool
-    freeze_norms: bool = False  # batch norms answer with their own statistics while they learn
-    fresh: tuple[str, ...] = ()  # tensors that did not come with the weights
-    teacher: Card | None = None
-    task: TaskName = "classes"
-    scale: Scale = ()  # of the numbers
-    mode: Mode = NONE  # of fine-tuning
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def epochs(self) -> float:
-        return self.steps / self.epoch_steps
-
-    def pulls(self, name: str) -> bool:
-        """Whether this parameter is pulled to what it began as, rather than to zero."""
-        return self.run.pull > 0 and name not in self.fresh
-
-    @property
-    def augment(self) -> Augment:
-        """How each training picture varies; what mixes them with one another is engine.mix."""
-        run = self.run
-        return Augment(
-            crop=self.crop,
-            flip=self.flip,
-            scale=(run.crop_scale, 1.0),
-            policy=run.policy,
-            policy_strength=run.policy_strength,
-            policy_count=run.policy_count or policies.USUAL[run.policy],
-            jitter=run.jitter,
-            hue=run.hue,
-            cutout=run.cutout,
-            erase=run.erase,
-        )
 
 
 def resolve(run: Run, given: frozenset[str], facts: Facts, card: Card | None = None) -> Settings:
@@ -319,90 +240,3 @@ def length(run: Run, pictures: int, epoch_steps: int, mode: Mode, reasons: dict[
     reasons["steps"] = f"{epochs} epochs of {pictures} pictures: {start}, at least {ENOUGH_STEPS // share} steps or "
     reasons["steps"] += f"{ENOUGH_EPOCHS // share} epochs, at most {MOST_EPOCHS // share} epochs"
     return epochs * epoch_steps
-
-
-def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None:
-    """As run.refuse_idle, for what only the data and the weights can tell."""
-    run, size = settings.run, settings.preprocess.size
-    grey = facts.grey or min(facts.channels, settings.preprocess.channels) == 1
-    alone = "a step of one picture has no other to mix it with"
-    idle = {
-        "crop_scale": settings.crop != "resized" and f"the random crop of this run is {settings.crop!r}, not 'resized'",
-        "repeats": run.repeats > 1
-        and not varied(settings)
-        and "nothing varies the pictures: all copies would be equal",
-        "hue": run.hue > 0 and grey and "the pictures are grey",
-        "mixup": run.mixup > 0 and settings.batch == 1 and alone,
-        "cutmix": run.cutmix > 0 and settings.batch == 1 and alone,
-        "loss": run.teacher is not None
-        and run.teacher_share == 1
-        and facts.task != "numbers"
-        and "all of the loss is the teacher's",
-        "teacher_temperature": facts.task == "numbers" and "numbers have no probabilities to soften",
-        "teacher_features": run.teacher_features > 0
-        and settings.batch <= (run.accumulate or 1)
-        and "a picture alone is like no other",
-        "class_weights": run.class_weights == "balanced" and even(facts),
-        "patience": run.patience is not None
-        and math.ceil(settings.epochs) <= run.patience + 1
-        and f"the run has only {math.ceil(settings.epochs)} epochs",
-        "sampling": run.sampling == "balanced" and even(facts),
-        "smoothing": facts.task == "numbers" and "numbers are learned, not classes",
-        "separator": facts.task != "tags" and "labels are not tags",
-        **dict.fromkeys(HELD_OUT, facts.has_val and "the data brings its own validation part"),
-        "drop_path": not any(b.shortcut.kind in SUMS for stage in settings.plan.stages for b in stage)
-        and f"{settings.model} has no shortcuts",
-        "zero_init": not settings.measure and GIVEN,
-        "init": not settings.measure and GIVEN,
-        "freeze_norms": why_no_norms(settings),
-        "pull": settings.measure and "there are no weights to begin with",
-        "resize": facts.uniform == size and f"every picture is {size[0]}x{size[1]} already",
-        "plateau_epochs": never_flat(settings),
-        "schedule": never_flat(settings),
-        "gamma": never_flat(settings),
-        **(
-            {}
-            if facts.listed
-            else dict.fromkeys(set(COLUMNS) - set(facts.columns), "the data is not a list of pictures")
-        ),
-        "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
-    }
-    if facts.task != "classes" and "balanced" in (run.class_weights, run.sampling):
-        name = "class-weights" if run.class_weights == "balanced" else "sampling"
-        raise UsageError(f"--{name} balanced is for classes, and the labels are {facts.task}", "leave it out")
-    for name, why in idle.items():
-        if name in given and why:
-            raise UsageError(f"--{name.replace('_', '-')} would have no effect: {why}", "leave it out")
-    if run.schedule == "multistep" and run.milestones[0] < settings.warmup:
-        raise UsageError(
-            f"the first of the milestones, {run.milestones[0]:g}, lies within the warmup of {settings.warmup:g}",
-            "a shorter --warmup, or later milestones",
-        )
-
-
-def varied(settings: Settings) -> bool:
-    """Whether two looks at one picture may differ."""
-    run = settings.run
-    always = settings.crop != "none" or settings.flip or run.policy != "none"
-    return always or any((run.jitter, run.hue, run.cutout, run.erase, run.mixup, run.cutmix))
-
-
-def why_no_norms(settings: Settings) -> str:
-    """Why there are no statistics of norms that could be kept, or nothing."""
-    if settings.measure:
-        return "there are no weights to begin with"
-    kept = any(name.endswith("num_batches_tracked") for name in shapes(settings.plan))
-    return "" if kept else f"{settings.model} has no batch norms"
-
-
-def even(facts: Facts) -> str:
-    """Why there are no rare classes, or nothing."""
-    return "every class has as many pictures" if len(set(facts.counts) - {0}) == 1 else ""
-
-
-def never_flat(settings: Settings) -> str:
-    """Why plateau could not lower the learning rate in this run, or nothing."""
-    epochs, wait = math.ceil(settings.epochs), settings.run.plateau_epochs
-    if settings.run.schedule != "plateau" or wait + 1 < epochs:
-        return ""
-    return f"{wait} epochs without a better one are not over before the last epoch of {epochs}"

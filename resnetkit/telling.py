@@ -6,8 +6,8 @@ from resnetkit import cost
 from resnetkit.engine.device import Machine
 from resnetkit.engine.teacher import Teacher
 from resnetkit.errors import plain, some
-from resnetkit.resolve import Settings
 from resnetkit.run import UNTUNED, Run
+from resnetkit.settings import Settings
 from resnetkit.tasks import TASKS
 
 

@@ -26,9 +26,9 @@ from resnetkit.job import Job, Watch, kept, prepare
 from resnetkit.lessons import begin
 from resnetkit.report import board, tables
 from resnetkit.report.results import picture_notes, write_curves, write_evaluation
-from resnetkit.resolve import Settings
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
+from resnetkit.settings import Settings
 from resnetkit.spans import duration
 from resnetkit.tasks import TASKS
 

@@ -20,8 +20,9 @@ from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
 from resnetkit.report import progress
-from resnetkit.resolve import Facts, Settings, resolve
+from resnetkit.resolve import resolve
 from resnetkit.run import HINTS, Run, refuse_idle
+from resnetkit.settings import Facts, Settings
 from resnetkit.zoo import find
 
 EVEN = dataclasses.replace(SMALL, counts=(9, 9))

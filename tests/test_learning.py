@@ -25,7 +25,7 @@ from resnetkit.errors import DivergedError
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
 from resnetkit.plan import Plan
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 
 def weights(state: State) -> dict[str, Tensor]:

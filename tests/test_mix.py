@@ -12,8 +12,9 @@ from torch import Tensor
 
 from resnetkit import dice
 from resnetkit.engine.mix import blend, main_class, mixed, paste, patch, shares
-from resnetkit.resolve import Facts, Settings, resolve
+from resnetkit.resolve import resolve
 from resnetkit.run import Run
+from resnetkit.settings import Facts, Settings
 
 N, CLASSES = 12, 5
 SHAPE = (N, 3, 10, 16)

@@ -13,8 +13,9 @@ from resnetkit.finetuning import GENTLE
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
-from resnetkit.resolve import Facts, Settings, resolve
+from resnetkit.resolve import resolve
 from resnetkit.run import Run
+from resnetkit.settings import Facts, Settings
 from resnetkit.telling import variation
 from resnetkit.zoo import find
 

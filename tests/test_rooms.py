@@ -27,7 +27,7 @@ ROOMS = """
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
-    targets finetuning resolve
+    targets finetuning settings idle resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
     engine.state
@@ -89,6 +89,8 @@ NO_TORCH = [
     "safetensor",
     "modelfile",
     "metrics",
+    "settings",
+    "idle",
     "resolve",
     "runfolder",
 ]

@@ -24,8 +24,9 @@ from resnetkit.engine.mix import mixed
 from resnetkit.engine.step import Tick, hits
 from resnetkit.engine.stop import Stopped
 from resnetkit.errors import DataError, UsageError, WeightsError
-from resnetkit.resolve import Facts, resolve
+from resnetkit.resolve import resolve
 from resnetkit.run import Run
+from resnetkit.settings import Facts
 from resnetkit.training import Done, resuming, training
 
 QUICK: dict[str, Any] = {"model": "resnet20", "device": "cpu", "seed": 1}

@@ -34,8 +34,8 @@ from resnetkit.init import initialize
 from resnetkit.job import Job, prepare
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
-from resnetkit.resolve import Settings
 from resnetkit.run import Run, refuse_idle
+from resnetkit.settings import Settings
 from resnetkit.training import resuming, training
 
 

@@ -26,8 +26,9 @@ from resnetkit.engine.train import stream
 from resnetkit.errors import DivergedError, UsageError
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
-from resnetkit.resolve import Facts, Settings, resolve
+from resnetkit.resolve import resolve
 from resnetkit.run import Run, refuse_idle
+from resnetkit.settings import Facts, Settings
 
 GOLDEN = Path(__file__).parent / "golden" / "losses.json"
 CPU = Machine(torch.device("cpu"), "fp32")

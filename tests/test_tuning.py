@@ -23,8 +23,8 @@ from resnetkit.engine.train import stream
 from resnetkit.errors import UsageError
 from resnetkit.job import Job, prepare
 from resnetkit.layers import BATCH_NORMS
-from resnetkit.resolve import Settings
 from resnetkit.run import Run
+from resnetkit.settings import Settings
 from resnetkit.training import resuming, training
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

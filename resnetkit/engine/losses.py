@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, huber_loss, mse_loss, one_hot
 
 from resnetkit.data.parts import Labels
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 from resnetkit.tasks import TaskName
 
 

@@ -14,7 +14,7 @@ from resnetkit.engine.state import State
 from resnetkit.engine.step import train
 from resnetkit.engine.train import stream
 from resnetkit.errors import DivergedError
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 STEPS, FEWEST = 100, 40  # of a search
 EPOCHS = 10  # that a search takes at most, if that is no fewer than FEWEST steps: then pictures are known by heart

@@ -24,7 +24,7 @@ from resnetkit.engine.stop import Stop
 from resnetkit.fused import fused
 from resnetkit.mapstore import Store
 from resnetkit.network import Network
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 from resnetkit.walk import map_shape
 
 TOGETHER = 64  # looks that go through the network at a time, at most

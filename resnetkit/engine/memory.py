@@ -9,7 +9,7 @@ import torch
 from resnetkit import cost
 from resnetkit.engine.device import DTYPES, Machine
 from resnetkit.errors import ResourceError
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 ROOM = 0.9  # of what is free: others need some too
 COPIES = 8  # of the weights: gradient, two moments, running mean, best epoch, and what is being saved

@@ -9,7 +9,7 @@ from torch.nn.functional import one_hot
 
 from resnetkit import dice
 from resnetkit.data.boxes import Box
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 
 def mixed(

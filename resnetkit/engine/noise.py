@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from resnetkit.dice import address
 from resnetkit.init import branch_ends, last_convolutions, plan_of
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 from resnetkit.walk import HEAD
 
 

@@ -9,7 +9,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from resnetkit.engine.muon import Muon
 from resnetkit.engine.schedule import momentum_at
 from resnetkit.engine.trust import Lamb, Lars
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 from resnetkit.walk import HEAD, first_name, stage_name
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 
 class Pull:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from resnetkit.engine.history import Row, plateaus
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 
 def lr_at(done: float, settings: Settings, history: Sequence[Row] = ()) -> float:

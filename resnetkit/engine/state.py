@@ -17,7 +17,7 @@ from resnetkit.engine.optim import optimizer
 from resnetkit.engine.pull import Pull
 from resnetkit.engine.teacher import Teacher
 from resnetkit.network import Network
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 
 @dataclass

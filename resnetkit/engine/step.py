@@ -19,7 +19,7 @@ from resnetkit.engine.state import State
 from resnetkit.engine.teacher import see, taught
 from resnetkit.errors import DivergedError, some
 from resnetkit.layers import BATCH_NORMS
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 from resnetkit.tasks import TaskName
 
 

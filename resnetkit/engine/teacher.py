@@ -17,7 +17,7 @@ from resnetkit.errors import UsageError, WeightsError, plain, some
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 from resnetkit.tasks import TASKS
 from resnetkit.weights import check, fill
 

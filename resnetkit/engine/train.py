@@ -16,7 +16,7 @@ from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick, gentler, train
 from resnetkit.engine.stop import Stop, until
 from resnetkit.errors import DataError, DivergedError, some
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 
 
 @dataclass(frozen=True)

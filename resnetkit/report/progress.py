@@ -18,7 +18,7 @@ from resnetkit.engine.step import Tick
 from resnetkit.engine.train import Epoch
 from resnetkit.errors import plain
 from resnetkit.job import Watch
-from resnetkit.resolve import Settings
+from resnetkit.settings import Settings
 from resnetkit.spans import clock
 from resnetkit.tasks import TaskName, judged_by
 from resnetkit.training import Begin, Done, Event, Note

@@ -77,8 +77,8 @@ def solve_head(job: Job, state: State, lessons: Lessons) -> str:
     known = {part: torch.from_numpy(targets_of(job.sets[part].labels, settings)) for part in ("train", "val")}
     weights = job.sets["train"].weights
     counts = None if weights is None else torch.from_numpy(weights)
-    views = torch.stack([ends(job, state, view, lessons.stages, job.machine) for view in lessons.train])
-    val = ends(job, state, lessons.val, lessons.stages, Machine(job.machine.device, "fp32"))[None]
+    views = ends(job, Frozen(state.model, lessons.stages, job.machine), lessons.train)
+    val = ends(job, Frozen(state.model, lessons.stages, Machine(job.machine.device, "fp32")), lessons.val[None])
     found, problems = {}, {}
     for sight in sights(settings.plan):
         train, unseen = Features(sight.seen(views), known["train"], counts), Features(sight.seen(val), known["val"])
@@ -97,13 +97,12 @@ def solve_head(job: Job, state: State, lessons: Lessons) -> str:
     return said(found, sight, time.monotonic() - begun)
 
 
-def ends(job: Job, state: State, maps: Tensor, stages: int, machine: Machine) -> Tensor:
-    """Features of maps (n, ...), which they are already behind all stages."""
-    if stages == len(job.settings.plan.stages):
+def ends(job: Job, frozen: Frozen, maps: Tensor) -> Tensor:
+    """Features (views, n, features) of maps (views, n, ...), which they are already behind all stages."""
+    if frozen.all:
         return maps
-    frozen = Frozen(state.model, stages, machine)
-    parts = maps.split(at_once(job.settings.preprocess))
-    return torch.cat([frozen.ends(part.to(machine.device), stages).cpu() for part in parts])
+    parts, device = maps.flatten(0, 1).split(at_once(job.settings.preprocess)), frozen.machine.device
+    return torch.cat([frozen.ends(part.to(device), frozen.stages).cpu() for part in parts]).unflatten(0, maps.shape[:2])
 
 
 def said(found: Mapping[Sight, Tried], chosen: Sight, seconds: float) -> str:

@@ -26,7 +26,8 @@ ROOMS = """
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
+    metrics intervals
+    safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets finetuning resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher

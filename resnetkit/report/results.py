@@ -100,8 +100,7 @@ def picture_notes(classes: Sequence[str]) -> list[str]:
 def picture_rows(evaluation: Evaluation) -> list[tables.PictureRow]:
     """A row for each picture of the part, in its order, unreadable ones among them."""
     answers, classes = evaluation.answers, evaluation.classes
-    probabilities = metrics.softmax(answers.logits, evaluation.temperature)
-    predicted = metrics.ranking(answers.logits, 1)[:, 0]
+    probabilities, predicted = evaluation.probabilities, evaluation.predicted
     losses = metrics.losses(answers.logits, answers.labels)
     rows = {}
     for place, index in enumerate(answers.index):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from resnetkit import intervals, metrics
+from resnetkit import calibration, intervals, metrics
 from resnetkit.data.parts import Labels
 from resnetkit.engine.evaluate import Answers
 from resnetkit.errors import DataError, some
@@ -119,6 +119,14 @@ class Evaluation(Examined):
         losses, groups = metrics.losses(logits, labels), self.answered_groups
         return intervals.of_classes(labels, self.predicted, losses, len(self.classes), groups=groups)
 
+    @cached_property
+    def calibration(self) -> dict[str, Any]:
+        """What calibration.said says of the probabilities, and under ``before`` of those without the temperature."""
+        logits, labels = self.answers.logits, self.answers.labels
+        now = calibration.said(logits, labels, self.temperature)
+        before = now if self.temperature == 1 else calibration.said(logits, labels, 1.0)
+        return {"temperature": self.temperature, **now, "before": before}
+
     def headline(self) -> str:
         top5 = "" if self.top5 is None else f", top-5 {self.top5:.2%}"
         right = f"{self.correct:,} of {self.n:,} right"
@@ -130,7 +138,12 @@ class Evaluation(Examined):
         known = (
             f"accuracy between {span.low:.2%} and {span.high:.2%} ({over})" if span else "one group alone: no interval"
         )
-        return [f"balanced accuracy {self.total.recall:.2%}, macro F1 {self.total.f1:.4f}, {known}"]
+        now, before = self.calibration["ece"], self.calibration["before"]["ece"]
+        cooled = f" with temperature {self.temperature:g}, {before:.2%} without" if self.temperature != 1 else ""
+        return [
+            f"balanced accuracy {self.total.recall:.2%}, macro F1 {self.total.f1:.4f}, {known}",
+            f"calibration error {now:.2%}{cooled}",
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of `resnet eval --json`."""
@@ -148,6 +161,7 @@ class Evaluation(Examined):
             "mean_ap": self.total.average_precision,
             "macro": {name: getattr(self.total, name) for name in ("precision", "recall", "f1")},
             "intervals": {name: list(x) if isinstance(x, tuple) else x for name, x in self.intervals.items()},
+            "calibration": self.calibration,
             "classes": [asdict(row) for row in self.rows],
             "errors": self.error_list(),
         }

@@ -26,7 +26,7 @@ ROOMS = """
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics intervals
+    metrics intervals calibration
     safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets finetuning resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
@@ -34,7 +34,8 @@ ROOMS = """
     engine.state
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
-    report.tables report.fonts report.pictures report.scatter report.rates report.results report.board
+    report.tables report.fonts report.pictures report.scatter report.reliability report.rates
+    report.results report.board
     runfolder sweep study classifier clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
@@ -73,6 +74,7 @@ LATE = {
         "resnetkit.report.fonts",
         "resnetkit.report.pictures",
         "resnetkit.report.rates",
+        "resnetkit.report.reliability",
         "resnetkit.report.scatter",
     },  # matplotlib loads where something is drawn
 }

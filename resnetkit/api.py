@@ -9,6 +9,7 @@ from typing import Any
 from resnetkit import foreign, modelfile, pretrained, published, rates, recipes
 from resnetkit.assumptions import amend, assume
 from resnetkit.classifier import Classifier, load
+from resnetkit.comparison import compare
 from resnetkit.download import Watch
 from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.init import initialize
@@ -22,7 +23,18 @@ from resnetkit.training import Done, resuming, training
 from resnetkit.walk import shapes
 from resnetkit.weights import Match, check, fill, head_in
 
-__all__ = ["Imported", "Rates", "Result", "find_lr", "import_weights", "load", "resuming", "train", "training"]
+__all__ = [
+    "Imported",
+    "Rates",
+    "Result",
+    "compare",
+    "find_lr",
+    "import_weights",
+    "load",
+    "resuming",
+    "train",
+    "training",
+]
 
 
 @dataclass(frozen=True)

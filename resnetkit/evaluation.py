@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from resnetkit import metrics
+from resnetkit import calibration, intervals, metrics
 from resnetkit.data.parts import Labels
 from resnetkit.engine.evaluate import Answers
 from resnetkit.errors import DataError, some
@@ -24,6 +24,7 @@ class Examined(ABC):
     temperature: float = 1.0
     notes: tuple[str, ...] = ()  # what is worth saying of the data
     scale: metrics.Scale = ()  # of numbers
+    groups: tuple[str, ...] | None = None  # of all pictures of the part, where those of one group may err together
 
     task: TaskName = "classes"
 
@@ -44,9 +45,18 @@ class Examined(ABC):
     def headline(self) -> str:
         """The figures that matter most, in one line."""
 
+    def asides(self) -> list[str]:
+        """What else there is to say for people, a line each."""
+        return []
+
     @property
     def n(self) -> int:
         return len(self.answers.labels)
+
+    @property
+    def answered_groups(self) -> list[str] | None:
+        """The group of each picture that was answered."""
+        return None if self.groups is None else [self.groups[i] for i in self.answers.index.tolist()]
 
     @property
     def errors(self) -> list[tuple[str, str]]:
@@ -81,21 +91,59 @@ class Evaluation(Examined):
     @cached_property
     def confusion(self) -> metrics.Counts:
         """(classes, classes): rows are true, columns predicted."""
-        predicted = metrics.ranking(self.answers.logits, 1)[:, 0]
-        return metrics.confusion(self.answers.labels, predicted, len(self.classes))
+        return metrics.confusion(self.answers.labels, self.predicted, len(self.classes))
+
+    @cached_property
+    def probabilities(self) -> metrics.Shares:
+        """As `resnet predict` says them: (pictures, classes)."""
+        return metrics.softmax(self.answers.logits, self.temperature)
 
     @cached_property
     def rows(self) -> list[metrics.ClassRow]:
-        return metrics.class_rows(self.confusion, self.classes)
+        precisions = metrics.one_against_rest(self.probabilities, self.answers.labels)
+        return metrics.class_rows(self.confusion, self.classes, precisions)
 
     @property
     def total(self) -> metrics.ClassRow:
         return metrics.total(self.rows)
 
+    @property
+    def predicted(self) -> metrics.Counts:
+        """The likeliest class of each picture."""
+        return metrics.ranking(self.answers.logits, 1)[:, 0]
+
+    @cached_property
+    def intervals(self) -> dict[str, Any]:
+        """Of accuracy, balanced accuracy, macro F1 and loss."""
+        labels, logits = self.answers.labels, self.answers.logits
+        losses, groups = metrics.losses(logits, labels), self.answered_groups
+        return intervals.of_classes(labels, self.predicted, losses, len(self.classes), groups=groups)
+
+    @cached_property
+    def calibration(self) -> dict[str, Any]:
+        """What calibration.said says of the probabilities, and under ``before`` of those without the temperature."""
+        logits, labels = self.answers.logits, self.answers.labels
+        now = calibration.said(logits, labels, self.temperature)
+        before = now if self.temperature == 1 else calibration.said(logits, labels, 1.0)
+        return {"temperature": self.temperature, **now, "before": before}
+
     def headline(self) -> str:
         top5 = "" if self.top5 is None else f", top-5 {self.top5:.2%}"
         right = f"{self.correct:,} of {self.n:,} right"
         return f"accuracy {self.accuracy:.2%} on {self.split} ({right}){top5}, loss {self.loss:.4f}"
+
+    def asides(self) -> list[str]:
+        span, whose = self.intervals["accuracy"], self.intervals
+        over = f"{whose['level']:.0%} of such intervals hold the true figure"
+        known = (
+            f"accuracy between {span.low:.2%} and {span.high:.2%} ({over})" if span else "one group alone: no interval"
+        )
+        now, before = self.calibration["ece"], self.calibration["before"]["ece"]
+        cooled = f" with temperature {self.temperature:g}, {before:.2%} without" if self.temperature != 1 else ""
+        return [
+            f"balanced accuracy {self.total.recall:.2%}, macro F1 {self.total.f1:.4f}, {known}",
+            f"calibration error {now:.2%}{cooled}",
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of `resnet eval --json`."""
@@ -108,7 +156,12 @@ class Evaluation(Examined):
             "correct": self.correct,
             "incorrect": self.n - self.correct,
             **top5,
+            "balanced_accuracy": self.total.recall,
+            "macro_f1": self.total.f1,
+            "mean_ap": self.total.average_precision,
             "macro": {name: getattr(self.total, name) for name in ("precision", "recall", "f1")},
+            "intervals": {name: list(x) if isinstance(x, tuple) else x for name, x in self.intervals.items()},
+            "calibration": self.calibration,
             "classes": [asdict(row) for row in self.rows],
             "errors": self.error_list(),
         }

@@ -28,4 +28,5 @@ def examined(card: Card, split: str, part: Part, answers: Answers, notes: Sequen
         card.temperature,
         tuple(notes),
         card.scale,
+        part.groups,
     )

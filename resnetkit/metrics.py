@@ -26,6 +26,7 @@ class ClassRow:
     precision: float  # share of the pictures called by its name that are of this class
     recall: float  # share of the pictures of this class that were called by its name
     f1: float  # harmonic mean of the two
+    average_precision: float | None = None  # of its probability against all the rest; None where none is of this class
     support: int  # pictures of this class
 
 
@@ -220,8 +221,14 @@ def confusion(labels: Counts, predicted: Counts, classes: int) -> Counts:
     return np.bincount(labels * classes + predicted, minlength=classes * classes).reshape(classes, classes)
 
 
-def class_rows(table: Counts, names: Sequence[str]) -> list[ClassRow]:
-    """Each class of a confusion table in its own row."""
+def one_against_rest(probabilities: Shares, labels: Counts) -> list[float | None]:
+    """The average precision of each class among all the rest, by its probability: (pictures, classes), (pictures,)."""
+    return average_precision(probabilities, labels[:, None] == np.arange(probabilities.shape[1]))
+
+
+def class_rows(table: Counts, names: Sequence[str], precisions: Sequence[float | None] = ()) -> list[ClassRow]:
+    """Each class of a confusion table in its own row; ``precisions`` are the average precisions."""
+    averages = precisions or [None] * len(names)
     correct, called, support = table.diagonal(), table.sum(axis=0), table.sum(axis=1)
     precision, recall, f1 = share(correct, called), share(correct, support), share(2 * correct, called + support)
     return [
@@ -232,6 +239,7 @@ def class_rows(table: Counts, names: Sequence[str]) -> list[ClassRow]:
             precision=float(precision[i]),
             recall=float(recall[i]),
             f1=float(f1[i]),
+            average_precision=averages[i],
             support=int(support[i]),
         )
         for i, name in enumerate(names)
@@ -244,6 +252,7 @@ def total(rows: Sequence[ClassRow], name: str = "all") -> ClassRow:
     Classes without pictures are left out of the averages: nothing was asked of them.
     """
     asked = [row for row in rows if row.support] or list(rows)
+    known = [row.average_precision for row in asked if row.average_precision is not None]
     return ClassRow(
         name=name,
         correct=sum(row.correct for row in rows),
@@ -251,6 +260,7 @@ def total(rows: Sequence[ClassRow], name: str = "all") -> ClassRow:
         precision=sum(row.precision for row in asked) / len(asked),
         recall=sum(row.recall for row in asked) / len(asked),
         f1=sum(row.f1 for row in asked) / len(asked),
+        average_precision=sum(known) / len(known) if known else None,
         support=sum(row.support for row in rows),
     )
 

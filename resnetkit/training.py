@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any
 import resnetkit.run as runs
 from resnetkit import download, files, modelfile, runfile
 from resnetkit.budget import planned
+from resnetkit.calibration import temperature
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
-from resnetkit.engine.evaluate import answer, answer_maps, join
+from resnetkit.engine.evaluate import Answers, answer, answer_maps, join
 from resnetkit.engine.maps import Lessons, Looked
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick
@@ -306,10 +307,14 @@ def save(job: Job, folder: RunFolder, state: State) -> None:
         ("last", last_row(state), state.judged.state_dict()),
     ):
         if row is not None:
-            judge = TASKS[job.settings.task].judge
-            metrics = {"split": "val", judge: row[f"val_{judge}"], "loss": row["val_loss"], "epoch": row["epoch"]}
-            modelfile.save(folder.path / f"{name}.safetensors", tensors, replace(job.card, metrics=metrics))
+            modelfile.save(folder.path / f"{name}.safetensors", tensors, replace(job.card, metrics=chosen_by(job, row)))
     folder.status("running", step=state.step, steps=job.settings.steps)
+
+
+def chosen_by(job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model file says of the epoch that it is of."""
+    judge = TASKS[job.settings.task].judge
+    return {"split": "val", judge: row[f"val_{judge}"], "loss": row["val_loss"], "epoch": row["epoch"]}
 
 
 def last_row(state: State) -> Any:
@@ -322,27 +327,37 @@ def conclude(
 ) -> dict[str, Any] | None:
     """Measure the best network on test, where there is one, else on validation. None where a stop came first.
 
-    ``lessons`` spare the validation pictures the way through the stages that did not learn.
+    ``lessons`` spare the validation pictures the way through the stages that did not learn. Of classes the validation
+    pictures also give the temperature, which best.safetensors keeps.
     """
-    best = state.best
+    best, card = state.best, job.card
     assert best is not None  # a run has at least one epoch
     job.model.load_state_dict(state.best_weights)
     split = "test" if "test" in job.sets else "val"
-    part = job.parts[split]
-    exact = Machine(job.machine.device, "fp32")
-    asked = answer(job.model, job.sets[split], exact, job.workers)
-    if lessons and split == "val":
-        seen = job.sets[split]
-        asked = answer_maps(job.model, lessons.val, lessons.stages, seen.labels, seen.preprocess, exact)
-    answers = join(until(stop, asked))
+    answers = answered(job, split, stop, lessons)
+    val = answered(job, "val", stop, lessons) if split != "val" and card.task == "classes" else answers
     if stop:
         return None
-    evaluation = examined(job.card, split, part, answers)
+    if card.task == "classes" and len(val.labels):
+        card = replace(card, temperature=temperature(val.logits, val.labels))
+        modelfile.save(
+            folder.path / "best.safetensors", state.best_weights, replace(card, metrics=chosen_by(job, best))
+        )
+    evaluation = examined(card, split, job.parts[split], answers)
     judge = f"val_{TASKS[job.settings.task].judge}"
     more = {"epoch": best["epoch"], judge: best[judge], "val_loss": best["val_loss"]}
     write_evaluation(folder.path, evaluation, **more)
     write_curves(folder.path, state.history)
     return evaluation.as_dict() | more
+
+
+def answered(job: Job, part: str, stop: Stop, lessons: Lessons | None) -> Answers:
+    """What the network says of a part, in float32: to the bit what `resnet eval` hears."""
+    seen, exact = job.sets[part], Machine(job.machine.device, "fp32")
+    if lessons and part == "val":
+        maps = answer_maps(job.model, lessons.val, lessons.stages, seen.labels, seen.preprocess, exact)
+        return join(until(stop, maps))
+    return join(until(stop, answer(job.model, seen, exact, job.workers)))
 
 
 def differences(snapshot: checkpoint.Snapshot, machine: Machine) -> list[str]:

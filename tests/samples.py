@@ -62,6 +62,18 @@ def write_digits(root: Path, train: int = 200, test: int = 60) -> Path:
     return root
 
 
+def write_fashion(source: Path, root: Path, *, train: int, test: int) -> Path:
+    """The first pictures of Fashion-MNIST, as IDX too."""
+    root.mkdir(parents=True, exist_ok=True)
+    for part, count in (("train", train), ("t10k", test)):
+        for what, size, head in (("images-idx3", 784, 16), ("labels-idx1", 1, 8)):
+            with gzip.open(source / f"{part}-{what}-ubyte.gz") as file:
+                about, data = file.read(head), file.read(count * size)
+            header = about[:4] + struct.pack(">i", count) + about[8:]
+            (root / f"{part}-{what}-ubyte").write_bytes(header + data)
+    return root
+
+
 def write_parquet(path: Path, rows: Sequence[tuple[Any, Any]], names: Sequence[str] | None, **columns: Any) -> Path:
     """Rows of (encoded picture, label) in the Hugging Face layout; ``columns`` replaces whole columns."""
     import pyarrow as pa

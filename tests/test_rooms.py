@@ -26,20 +26,22 @@ ROOMS = """
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics safetensor modelfile instructions dialects foreign pretrained weights create assumptions
+    metrics intervals calibration pairs
+    safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets finetuning settings idle resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
     engine.state
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
-    report.tables report.fonts report.pictures report.scatter report.rates report.results report.board
-    runfolder sweep study classifier clips report.clips
+    report.tables report.fonts report.pictures report.scatter report.reliability report.rates
+    report.results report.board
+    runfolder sweep study classifier comparison clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.networks verbs.exporting verbs.weights
-    verbs.table cli
+    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.comparing
+    verbs.networks verbs.exporting verbs.weights verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 LOBBIES = ["data.__init__", "engine.__init__", "report.__init__", "verbs.__init__"]
@@ -52,6 +54,7 @@ LATE = {
     "verbs.sweeping": {"resnetkit"},
     "verbs.rates": {"resnetkit"},
     "verbs.answering": {"resnetkit"},
+    "verbs.comparing": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
     "verbs.weights": {"resnetkit"},
@@ -72,6 +75,7 @@ LATE = {
         "resnetkit.report.fonts",
         "resnetkit.report.pictures",
         "resnetkit.report.rates",
+        "resnetkit.report.reliability",
         "resnetkit.report.scatter",
     },  # matplotlib loads where something is drawn
 }

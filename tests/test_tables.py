@@ -109,10 +109,10 @@ def test_per_class_csv(tmp_path: Path) -> None:
     rows = class_rows(TABLE, NAMES)
     write_rows(tmp_path / "per_class.csv", rows, total(rows))
     header, *body = read(tmp_path / "per_class.csv")
-    assert header == ["class", "correct", "incorrect", "precision", "recall", "f1", "support"]
-    assert body[1] == ["\u732b\u548c\u72d7", "4", "2", "0.8", "0.666667", "0.727273", "6"]
+    assert header == ["class", "correct", "incorrect", "precision", "recall", "f1", "average_precision", "support"]
+    assert body[1] == ["\u732b\u548c\u72d7", "4", "2", "0.8", "0.666667", "0.727273", "", "6"]
     assert [row[0] for row in body] == ["cat", "\u732b\u548c\u72d7", "'=none", "all"]
-    for place in (1, 2, 6):
+    for place in (1, 2, 7):
         assert sum(int(row[place]) for row in body[:-1]) == int(body[-1][place])
 
 

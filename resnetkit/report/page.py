@@ -13,7 +13,7 @@ from PIL import Image
 
 from resnetkit import files
 from resnetkit.data.parts import Part
-from resnetkit.errors import plain
+from resnetkit.errors import DataError, plain
 from resnetkit.evaluation import Evaluation
 from resnetkit.intervals import wilson
 from resnetkit.metrics import ranking, softmax
@@ -101,7 +101,7 @@ def seen(evaluation: Evaluation) -> list[Shown]:
 def verdict(evaluation: Evaluation) -> list[Markup]:
     """Three sentences: how good, against what, and what goes wrong most."""
     n, correct = evaluation.n, evaluation.correct
-    low, high = wilson(correct, n, 0.95)
+    low, high = wilson(correct, n)
     counts = evaluation.confusion.sum(1)
     share = float(counts.max() / n)
     said = [
@@ -171,8 +171,7 @@ def small_pictures(part: Part, keys: Sequence[str]) -> Iterator[tuple[str, str]]
     for key in keys:
         try:
             pixels = part.read(int(key)).pixels
-        except Exception as error:  # noqa: BLE001
-            del error
+        except DataError:  # it went away meanwhile
             continue
         picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels[..., :3])
         picture.thumbnail((SIDE, SIDE))

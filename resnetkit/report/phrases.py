@@ -59,10 +59,10 @@ PHRASES: dict[str, tuple[str, str]] = {
 }
 
 
-def phrase(name: str, **values: Any) -> Markup:
+def phrase(key: str, /, **values: Any) -> Markup:
     """Both languages of a phrase as HTML, of which the page shows one; names in it are escaped."""
-    shown = {key: escape(value) if isinstance(value, str) else value for key, value in values.items()}
+    shown = {name: escape(value) if isinstance(value, str) else value for name, value in values.items()}
     return Markup("").join(
         Markup('<span lang="{}">{}</span>').format(language, Markup(text).format(**shown))
-        for language, text in zip(("en", "zh"), PHRASES[name], strict=True)
+        for language, text in zip(("en", "zh"), PHRASES[key], strict=True)
     )

@@ -35,8 +35,8 @@ def table_of(evaluation: Examined) -> str:
 
 
 def write_classes(folder: Path, evaluation: Evaluation, more: Mapping[str, Any]) -> list[Path]:
-    """With per_class.csv, and the confusion matrix as CSV and picture."""
-    from resnetkit.report import pictures
+    """With per_class.csv, the confusion matrix as CSV and picture, and a picture of how far to trust probabilities."""
+    from resnetkit.report import pictures, reliability
 
     paths = {name: folder / name for name in ("metrics.json", "per_class.csv", "predictions.csv")}
     files.write_json(paths["metrics.json"], {**evaluation.as_dict(), **more})
@@ -45,7 +45,8 @@ def write_classes(folder: Path, evaluation: Evaluation, more: Mapping[str, Any])
     matrix = [folder / "confusion_matrix.csv", folder / "confusion_matrix.png"]
     tables.write_confusion(matrix[0], evaluation.confusion, evaluation.classes)
     pictures.confusion_picture(matrix[1], evaluation.confusion, evaluation.classes)
-    return [*paths.values(), *matrix]
+    reliability.reliability_picture(folder / "reliability.png", evaluation.calibration)
+    return [*paths.values(), *matrix, folder / "reliability.png"]
 
 
 def write_tags(folder: Path, evaluation: TagEvaluation, more: Mapping[str, Any]) -> list[Path]:
@@ -100,8 +101,7 @@ def picture_notes(classes: Sequence[str]) -> list[str]:
 def picture_rows(evaluation: Evaluation) -> list[tables.PictureRow]:
     """A row for each picture of the part, in its order, unreadable ones among them."""
     answers, classes = evaluation.answers, evaluation.classes
-    probabilities = metrics.softmax(answers.logits, evaluation.temperature)
-    predicted = metrics.ranking(answers.logits, 1)[:, 0]
+    probabilities, predicted = evaluation.probabilities, evaluation.predicted
     losses = metrics.losses(answers.logits, answers.labels)
     rows = {}
     for place, index in enumerate(answers.index):

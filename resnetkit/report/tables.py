@@ -36,7 +36,7 @@ def class_table(rows: Sequence[ClassRow], total: ClassRow, most: int | None = No
     shown = rows
     if most is not None and len(rows) > most:
         shown = sorted(rows, key=lambda row: (row.support == 0, row.f1))[:most]
-    header = ["class", "correct", "incorrect", "precision", "recall", "F1", "support"]
+    header = ["class", "correct", "incorrect", "precision", "recall", "F1", "AP", "support"]
     lines = line_up([header, *([*figures(row)] for row in [*shown, total])])
     rule = "-" * max(map(cell_len, lines))
     left_out = [f"the {len(shown)} weakest of {len(rows)} classes by F1"] if len(shown) < len(rows) else []
@@ -47,8 +47,7 @@ def figures(row: ClassRow | TagRow) -> Iterable[str]:
     yield row.name
     yield from (str(row.correct), str(row.incorrect))
     yield from (f"{share:.4f}" for share in (row.precision, row.recall, row.f1))
-    if isinstance(row, TagRow):
-        yield "" if row.average_precision is None else f"{row.average_precision:.4f}"
+    yield "" if row.average_precision is None else f"{row.average_precision:.4f}"
     yield str(row.support)
 
 

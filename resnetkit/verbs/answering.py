@@ -67,7 +67,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     if asked.json:
         say(out, evaluation.as_dict())
     else:
-        say(out, f"{results.table_of(evaluation)}\n\n{evaluation.headline()}")
+        say(out, "\n".join([results.table_of(evaluation), "", evaluation.headline(), *evaluation.asides()]))
     for path, why in evaluation.errors:
         print(f"not read: {plain(path)}: {plain(why)}", file=sys.stderr)
     return UNREADABLE if evaluation.errors else 0

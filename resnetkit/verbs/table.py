@@ -1,6 +1,7 @@
 """Every verb by its name, and what other tools call them."""
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.comparing import compare, compare_flags
 from resnetkit.verbs.exporting import EXPORT, export, export_flags
 from resnetkit.verbs.networks import (
     IMPORT,
@@ -28,6 +29,9 @@ VERBS = {
     ),
     "predict": Verb(
         "MODEL PATH... [--top K] [--json]", "name the classes of pictures and videos", predict_flags, predict
+    ),
+    "compare": Verb(
+        "A B DATA [--split PART] [--json]", "see which of two models is better, and where", compare_flags, compare
     ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
@@ -62,6 +66,9 @@ SYNONYMS = {
     "validate": "eval",
     "evaluate": "eval",
     "test": "eval",
+    "diff": "compare",
+    "versus": "compare",
+    "vs": "compare",
     "infer": "predict",
     "inference": "predict",
     "classify": "predict",

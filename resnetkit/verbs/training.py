@@ -169,6 +169,7 @@ CONTENTS = {
     "predictions.png": "the same as a picture",
     "confusion_matrix.csv": "which class was taken for which",
     "confusion_matrix.png": "the same as a picture",
+    "reliability.png": "how far probabilities are to be trusted",
     "results.csv": "a row an epoch",
     "curves.png": "the same as a picture",
     "tensorboard": "what happened; tensorboard --logdir shows it",

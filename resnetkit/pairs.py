@@ -1,0 +1,83 @@
+"""Two networks on the same pictures: whether one is better, or chance alone may have made the difference."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.stats import binom
+
+from resnetkit.intervals import DRAWS, LEVEL, Interval, between, resampled, units_of
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How many pictures which of the two had right."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+
+    @classmethod
+    def of(cls, a: Flags, b: Flags) -> "Pairs":
+        """From whether each is right on each picture, (n,) both."""
+        return cls(int((a & b).sum()), int((a & ~b).sum()), int((~a & b).sum()), int((~a & ~b).sum()))
+
+    @property
+    def n(self) -> int:
+        return self.both + self.only_a + self.only_b + self.neither
+
+    @property
+    def difference(self) -> float:
+        """The accuracy of A less that of B."""
+        return (self.only_a - self.only_b) / self.n
+
+    @property
+    def p(self) -> float:
+        """How often chance alone parts two equally good networks so far: McNemar's test in its mid-p form.
+
+        Fagerland, Lydersen and Laake 2013, section 2: the exact test is too careful, the mid-p one hardly ever errs.
+        """
+        discordant = self.only_a + self.only_b
+        if self.only_a == self.only_b:
+            return 1.0
+        few = min(self.only_a, self.only_b)
+        return float(2 * binom.cdf(few, discordant, 0.5) - binom.pmf(few, discordant, 0.5))
+
+
+def difference_interval(
+    a: Flags, b: Flags, groups: Sequence[str] | None = None, level: float = LEVEL, draws: int = DRAWS
+) -> Interval | None:
+    """Of the accuracy of A less that of B, over the same draws of pictures, or of whole groups, for both."""
+    units = units_of(len(a), groups)
+    table = csr_array(np.stack([a.astype(np.float64) - b, np.ones(len(a))], axis=1))
+    sums = resampled(table, units, draws)
+    return between(sums[:, 0] / sums[:, 1], int(units.max()) + 1, level)
+
+
+def adjusted(values: Sequence[float]) -> list[float]:
+    """Each p for its being one of many, so that none is small by the number of them alone (Holm 1979)."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    found, highest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, values[place] * (len(values) - rank)))
+        found[place] = highest
+    return found
+
+
+def winner(pairs: Pairs, interval: Interval | None, *, grouped: bool, level: float = LEVEL) -> str | None:
+    """``a``, ``b``, or None where they are as good as equal.
+
+    By McNemar's p below 1 - level, or where pictures come in groups, which it knows nothing of, by the interval.
+    """
+    sure = interval is not None and not interval.low <= 0 <= interval.high if grouped else pairs.p < 1 - level
+    return None if not sure or pairs.difference == 0 else "a" if pairs.difference > 0 else "b"
+
+
+def as_json(interval: Interval | None) -> Any:
+    return None if interval is None else list(interval)

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test lint format bench
+.PHONY: venv demo test lint format bench browser
 
 venv: .venv/ready
 
@@ -25,6 +25,10 @@ demo: venv
 	@$(BIN)/python -c "from PIL import Image; from sklearn.datasets import load_digits; Image.fromarray((load_digits().images[7] * 15.9375).round().astype('uint8')).save('runs/demo/seven.png')"
 	$(BIN)/resnet predict runs/demo/best.safetensors runs/demo/seven.png
 	@echo "everything of this run is in runs/demo"
+
+# Pages are looked at in a real browser. Where there is none and none can be had, those tests say so and are skipped.
+browser:
+	@command -v chromium chromium-browser google-chrome > /dev/null || { apt-get update -qq && apt-get install -y -qq chromium > /dev/null; } || echo "note: no Chromium here, and none could be installed"
 
 test: venv
 	$(BIN)/python -m pytest -n 2 --dist worksteal

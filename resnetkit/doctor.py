@@ -11,7 +11,7 @@ import resnetkit
 from resnetkit import mapstore
 from resnetkit.errors import UsageError, plain
 
-CORE = tuple("torch numpy pillow safetensors rich scikit-learn scipy threadpoolctl matplotlib filelock".split())
+CORE = tuple("torch numpy pillow safetensors rich scikit-learn scipy threadpoolctl matplotlib filelock jinja2".split())
 EXTRAS = {
     "data": ("pyarrow", "huggingface-hub"),
     "video": ("av",),

@@ -26,7 +26,7 @@ from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
 from resnetkit.lessons import begin
 from resnetkit.report import board, tables
-from resnetkit.report.results import picture_notes, write_curves, write_evaluation
+from resnetkit.report.results import picture_notes, write_curves, write_evaluation, write_report
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
 from resnetkit.settings import Settings
@@ -348,6 +348,7 @@ def conclude(
     more = {"epoch": best["epoch"], judge: best[judge], "val_loss": best["val_loss"]}
     write_evaluation(folder.path, evaluation, **more)
     write_curves(folder.path, state.history)
+    write_report(folder.path, job.settings.run, card.model, job.lines(), state.history, evaluation, job.parts[split])
     return evaluation.as_dict() | more
 
 

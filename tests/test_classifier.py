@@ -61,7 +61,7 @@ def test_training_leaves_what_the_design_promises(run: Path) -> None:
     assert {path.name for path in run.iterdir()} >= {
         "run.json", "results.csv", "journal.jsonl", "best.safetensors", "last.safetensors", "checkpoints",
         "metrics.json", "per_class.csv", "predictions.csv", "confusion_matrix.png", "confusion_matrix.csv",
-        "status.json", "split.csv", "curves.png",
+        "status.json", "split.csv", "curves.png", "report.html",
     }  # fmt: skip
     metrics = json.loads((run / "metrics.json").read_bytes())
     assert metrics["split"] == "val"

@@ -35,6 +35,7 @@ ROOMS = """
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.reliability report.rates
+    report.chart report.phrases report.page
     report.results report.board
     runfolder sweep study classifier comparison clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
@@ -74,6 +75,7 @@ LATE = {
     "report.results": {
         "resnetkit.report.fonts",
         "resnetkit.report.pictures",
+        "resnetkit.report.page",  # as does the template engine
         "resnetkit.report.rates",
         "resnetkit.report.reliability",
         "resnetkit.report.scatter",

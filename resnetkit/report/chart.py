@@ -31,8 +31,10 @@ def curves(epochs: Sequence[float], lines: Sequence[Line], *, percent: bool = Fa
         said = f"{value:.0%}" if percent else f"{value:.3g}"
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - 10}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{said}</text>')
-    for epoch in (epochs[0], epochs[-1]):
-        parts.append(f'<text x="{x(epoch):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{epoch:g}</text>')
+    parts += [
+        f'<text x="{x(epoch):.1f}" y="{HEIGHT - 8}" text-anchor="middle">{epoch:g}</text>'
+        for epoch in (epochs[0], epochs[-1])
+    ]
     for name, style, values in lines:
         points = [
             (x(epoch), y(value))

@@ -7,9 +7,8 @@ from markupsafe import Markup, escape
 PHRASES: dict[str, tuple[str, str]] = {
     "report": ("Report", "报告"),
     "right": (
-        "Of {n:,} pictures of {split} that were read, {correct:,} are right: {accuracy:.1%}; with as many other pictures it would "
-        "be between {low:.1%} and {high:.1%} (95 %).",
-        "在 {split} 的 {n:,} 张可读图片中，{correct:,} 张正确：{accuracy:.1%}；换同样多的别的图片，会在 {low:.1%} 与 {high:.1%} 之间（95 %）。",
+        "Of {n:,} pictures of {split}, {correct:,} are right: {accuracy:.1%} (from {low:.1%} to {high:.1%} at 95 %).",
+        "{split} 的 {n:,} 张图片中，{correct:,} 张正确：{accuracy:.1%}（95 % 区间 {low:.1%} 至 {high:.1%}）。",
     ),
     "better": (
         "Always saying {name} would be right for {share:.1%}: the network is surely better.",
@@ -63,6 +62,6 @@ def phrase(key: str, /, **values: Any) -> Markup:
     """Both languages of a phrase as HTML, of which the page shows one; names in it are escaped."""
     shown = {name: escape(value) if isinstance(value, str) else value for name, value in values.items()}
     return Markup("").join(
-        Markup('<span lang="{}">{}</span>').format(language, Markup(text).format(**shown))
+        Markup('<span lang="{}">{}</span>').format(language, Markup(text).format(**shown))  # noqa: S704
         for language, text in zip(("en", "zh"), PHRASES[key], strict=True)
     )

@@ -172,6 +172,7 @@ CONTENTS = {
     "reliability.png": "how far probabilities are to be trusted",
     "results.csv": "a row an epoch",
     "curves.png": "the same as a picture",
+    "report.html": "all of it on one page, with the worst mistakes",
     "tensorboard": "what happened; tensorboard --logdir shows it",
     "split.csv": "which pictures were trained on",
     "run.json": "every setting; resnet train --run repeats the run",

@@ -44,14 +44,16 @@ class Prediction:
     top: tuple[tuple[str, float], ...] = ()  # class or tag and probability, likeliest first; or number and value
     error: str | None = None
     task: TaskName = "classes"
+    unknown: bool | None = None  # whether that is too unlikely for an answer; None where the model has no threshold
 
     def as_dict(self) -> dict[str, Any]:
         if self.error is not None:
             return {"path": self.path, "error": self.error}
+        rejected = {} if self.unknown is None else {"unknown": self.unknown}
         if self.task == "numbers":
             return {"path": self.path, "numbers": dict(self.top)}
         one, many = ("class", "top") if self.task == "classes" else ("tag", "tags")
-        return {"path": self.path, many: [{one: name, "probability": p} for name, p in self.top]}
+        return {"path": self.path, **rejected, many: [{one: name, "probability": p} for name, p in self.top]}
 
 
 class Classifier:
@@ -125,7 +127,9 @@ class Classifier:
             if isinstance(pixels, str):
                 yield Prediction(name, error=pixels, task=self.card.task)
             else:
-                yield Prediction(name, next(answers), task=self.card.task)
+                top_ones = next(answers)
+                unknown = None if self.card.reject is None else top_ones[0][1] < self.card.reject.threshold
+                yield Prediction(name, top_ones, task=self.card.task, unknown=unknown)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Of each class, for pictures as the preprocessing leaves them: (n, h, w, c) to (n, classes)."""

@@ -29,4 +29,5 @@ def examined(card: Card, split: str, part: Part, answers: Answers, notes: Sequen
         tuple(notes),
         card.scale,
         part.groups,
+        card.reject,
     )

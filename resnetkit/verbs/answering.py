@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from resnetkit.arguments import lines_of, one_of, whole
+from resnetkit.arguments import lines_of, one_of, share, whole
 from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.flags import Parser, given, value_of
 from resnetkit.run import Run
@@ -22,6 +22,8 @@ def eval_flags(parser: Parser) -> None:
     parser.word("model", "a model file, or the folder of a run")
     parser.word("data", "what resnet train takes, with the classes of the model")
     parser.flag("split", "train, val or test [test, else val]", "PART")
+    parser.flag("max-risk", "call unknown what is so unsure that at most this share of the answers is wrong", "SHARE")
+    parser.flag("save", "write the model with the threshold of --max-risk, which predict then keeps to", "FILE")
     parser.flag("out", "folder for metrics, predictions and the confusion matrix [a new one under runs/]", "DIR")
     parser.settings(ASKED)
     answer_flags(parser)
@@ -37,8 +39,11 @@ def answer_flags(parser: Parser) -> None:
 def evaluate(asked: Namespace, out: TextIO) -> int:
     split = one_of("--split", asked.split, ("train", "val", "test"))
     machine, workers = machine_asked(asked)
+    risk = share("--max-risk", asked.max_risk)
+    if asked.save is not None and risk is None:
+        raise UsageError("--save would have no effect: without --max-risk there is no threshold", "give --max-risk")
 
-    from resnetkit import api, runfolder
+    from resnetkit import api, promise, runfolder
     from resnetkit.data.lists import Columns
     from resnetkit.report import progress, results
 
@@ -47,6 +52,9 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     progress.fetch(asked.data)
     named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in ASKED}
     columns = Columns(**named) if named else None
+    if risk is not None:
+        promise.check_out(asked.save)
+        model = promise.promising(model, asked.data, risk, workers=workers, columns=columns, watch=watch)
     evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch)
     for note in evaluation.notes:
         print(f"note: {plain(note)}", file=sys.stderr)
@@ -64,6 +72,9 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         if asked.out is not None:
             raise
         print(f"note: nothing was written, since {error.what}; --out names another folder", file=sys.stderr)
+    if asked.save is not None:
+        promise.save(model, asked.save)
+        print(f"wrote {plain(asked.save)}", file=sys.stderr)
     if asked.json:
         say(out, evaluation.as_dict())
     else:
@@ -120,6 +131,8 @@ def predict(asked: Namespace, out: TextIO) -> int:
     inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
     if any(clip for clip, _ in inputs):
         clips.refuse_task(model)  # before a header is printed
+        if model.card.reject:
+            print("note: frames are all answered: the threshold of the model is for pictures", file=sys.stderr)
     if asked.csv and model.card.task == "tags":
         if top is not None:
             raise UsageError("--top would have no effect: with --csv every tag has a column", "leave it out")
@@ -132,15 +145,17 @@ def predict(asked: Namespace, out: TextIO) -> int:
         say(out, found)
     elif asked.csv:
         where = ["frame", "seconds"] if any(clip for clip, _ in inputs) else []
+        unknown = ["unknown"] if model.card.reject else []
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(map(tables.spell, ["path", *where, *said.header(model.card, top), "error"]))
+        writer.writerow(map(tables.spell, ["path", *where, *said.header(model.card, top), *unknown, "error"]))
         for path, answer in answers:
             if isinstance(answer, clips.Summary):  # a table has one kind of row
                 continue
             error = said.error_of(answer)
             unreadable += error is not None
             cells = said.cells(answer, model.card, top)
-            writer.writerow(map(tables.spell, [path, *said.place_of(answer)[: len(where)], *cells, error]))
+            marked = [said.unknown_of(answer)] if unknown else []
+            writer.writerow(map(tables.spell, [path, *said.place_of(answer)[: len(where)], *cells, *marked, error]))
     else:
         for path, answer in answers:
             unreadable += said.error_of(answer) is not None

@@ -29,6 +29,7 @@ from resnetkit.examined import examined
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
+from resnetkit.slices import Looks
 from resnetkit.targets import Exported, export
 from resnetkit.tasks import TaskName
 from resnetkit.weights import check, fill
@@ -181,6 +182,7 @@ class Classifier:
                 "give a list with such labels",
             )
         name, part = self._part(source, split)
+        looks, part = Looks.at(part)
         pictures = examples(part, self.card.preprocess)
         parts, done = [], 0
         for some_answers in answer(self.model, pictures, self.machine, usual_workers(workers)):
@@ -189,7 +191,7 @@ class Classifier:
             done += len(some_answers.labels) + len(some_answers.errors)
             if watch:
                 watch(done, len(part.names))
-        return examined(self.card, name, part, join(parts), source.notes)
+        return examined(self.card, name, part, join(parts), source.notes, looks)
 
     def _refuse_overflow(self, logits: NDArray[np.float32]) -> None:
         """Weights can be finite and their answers not."""

@@ -10,6 +10,7 @@ from resnetkit.data.parts import Labels
 from resnetkit.engine.evaluate import Answers
 from resnetkit.errors import DataError, some
 from resnetkit.reject import Reject
+from resnetkit.slices import Looks, Slice, slices
 from resnetkit.tasks import TaskName
 
 
@@ -27,6 +28,7 @@ class Examined(ABC):
     scale: metrics.Scale = ()  # of numbers
     groups: tuple[str, ...] | None = None  # of all pictures of the part, where those of one group may err together
     reject: Reject | None = None  # what the model promises, of classes
+    looks: Looks | None = None  # of all pictures of the part, where they were read one by one
 
     task: TaskName = "classes"
 
@@ -137,6 +139,12 @@ class Evaluation(Examined):
         if self.reject is None:
             return found
         return found | {"reject": self.reject.as_dict() | {"here": rejection.kept(sure, right, self.reject)}}
+
+    def slices(self) -> list[Slice]:
+        """Accuracy by group, size of the file's picture and brightness, worst first."""
+        index, looks = self.answers.index, self.looks
+        seen = looks and Looks(looks.size[index], looks.brightness[index])
+        return slices(self.predicted == self.answers.labels, self.answered_groups, seen)
 
     def headline(self) -> str:
         top5 = "" if self.top5 is None else f", top-5 {self.top5:.2%}"

@@ -26,7 +26,7 @@ ROOMS = """
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics reject intervals calibration pairs rejection
+    metrics reject intervals calibration pairs rejection slices
     safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets finetuning resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
@@ -98,6 +98,7 @@ NO_TORCH = [
     "calibration",
     "pairs",
     "rejection",
+    "slices",
     "resolve",
     "runfolder",
 ]

@@ -60,7 +60,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         print(f"note: {plain(note)}", file=sys.stderr)
     try:
         folder = runfolder.RunFolder.create(asked.out, "eval").path
-        written = results.write_evaluation(folder, evaluation)
+        written = results.write_evaluation(folder, evaluation, **results.slices_of(evaluation))
         print(*(f"wrote {plain(path)}" for path in written), sep="\n", file=sys.stderr)
         print(
             *(f"note: {plain(note)}\n" for note in results.picture_notes(model.classes)),
@@ -76,9 +76,10 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         promise.save(model, asked.save)
         print(f"wrote {plain(asked.save)}", file=sys.stderr)
     if asked.json:
-        say(out, evaluation.as_dict())
+        say(out, evaluation.as_dict() | results.slices_of(evaluation))
     else:
-        say(out, "\n".join([results.table_of(evaluation), "", evaluation.headline(), *evaluation.asides()]))
+        lines = [results.table_of(evaluation), "", evaluation.headline(), *evaluation.asides()]
+        say(out, "\n".join([*lines, *results.worst_of(evaluation)]))
     for path, why in evaluation.errors:
         print(f"not read: {plain(path)}: {plain(why)}", file=sys.stderr)
     return UNREADABLE if evaluation.errors else 0

@@ -29,6 +29,7 @@ class Examined(ABC):
     groups: tuple[str, ...] | None = None  # of all pictures of the part, where those of one group may err together
     reject: Reject | None = None  # what the model promises, of classes
     looks: Looks | None = None  # of all pictures of the part, where they were read one by one
+    mirror: bool = False  # each answer is the mean of those to the picture and to its mirror image
 
     task: TaskName = "classes"
 
@@ -149,7 +150,8 @@ class Evaluation(Examined):
     def headline(self) -> str:
         top5 = "" if self.top5 is None else f", top-5 {self.top5:.2%}"
         right = f"{self.correct:,} of {self.n:,} right"
-        return f"accuracy {self.accuracy:.2%} on {self.split} ({right}){top5}, loss {self.loss:.4f}"
+        mirror = "; each answer is the mean of those to the picture and to its mirror image" if self.mirror else ""
+        return f"accuracy {self.accuracy:.2%} on {self.split} ({right}){top5}, loss {self.loss:.4f}{mirror}"
 
     def asides(self) -> list[str]:
         span, whose = self.intervals["accuracy"], self.intervals
@@ -179,6 +181,7 @@ class Evaluation(Examined):
         top5 = {} if self.top5 is None else {"top5": self.top5}
         return {
             "split": self.split,
+            **({"mirror": True} if self.mirror else {}),
             "accuracy": self.accuracy,
             "loss": self.loss,
             "n": self.n,

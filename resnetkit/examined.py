@@ -15,7 +15,13 @@ KINDS: dict[str, type[Examined]] = {"classes": Evaluation, "tags": TagEvaluation
 
 
 def examined(
-    card: Card, split: str, part: Part, answers: Answers, notes: Sequence[str] = (), looks: Looks | None = None
+    card: Card,
+    split: str,
+    part: Part,
+    answers: Answers,
+    notes: Sequence[str] = (),
+    looks: Looks | None = None,
+    mirror: bool = False,
 ) -> Examined:
     """What the network of ``card`` answered to the pictures of ``part``, as figures."""
     if card.task == "tags" and len(answers.labels):
@@ -34,4 +40,5 @@ def examined(
         part.groups,
         card.reject,
         looks,
+        mirror,
     )

@@ -36,7 +36,7 @@ ROOMS = """
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.reliability report.rates
     report.results report.board
-    runfolder sweep study classifier comparison promise clips report.clips
+    runfolder sweep study mirror classifier comparison promise clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments

@@ -22,6 +22,7 @@ def eval_flags(parser: Parser) -> None:
     parser.word("model", "a model file, or the folder of a run")
     parser.word("data", "what resnet train takes, with the classes of the model")
     parser.flag("split", "train, val or test [test, else val]", "PART")
+    parser.flag("mirror", "answer with the mean of each picture and its mirror image")
     parser.flag("max-risk", "call unknown what is so unsure that at most this share of the answers is wrong", "SHARE")
     parser.flag("save", "write the model with the threshold of --max-risk, which predict then keeps to", "FILE")
     parser.flag("out", "folder for metrics, predictions and the confusion matrix [a new one under runs/]", "DIR")
@@ -40,6 +41,8 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     split = one_of("--split", asked.split, ("train", "val", "test"))
     machine, workers = machine_asked(asked)
     risk = share("--max-risk", asked.max_risk)
+    if risk is not None and asked.mirror:
+        raise UsageError("--max-risk chooses a threshold for one look at each picture", "leave --mirror out")
     if asked.save is not None and risk is None:
         raise UsageError("--save would have no effect: without --max-risk there is no threshold", "give --max-risk")
 
@@ -55,7 +58,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     if risk is not None:
         promise.check_out(asked.save)
         model = promise.promising(model, asked.data, risk, workers=workers, columns=columns, watch=watch)
-    evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch)
+    evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch, mirror=asked.mirror)
     for note in evaluation.notes:
         print(f"note: {plain(note)}", file=sys.stderr)
     try:
@@ -102,6 +105,7 @@ def predict_flags(parser: Parser) -> None:
     )
     parser.flag("top", "how many classes to name for each picture [5; of tags those that are likely]", "K")
     parser.flag("from", "take more paths from a file with one a line", "LIST")
+    parser.flag("mirror", "answer with the mean of each picture and its mirror image")
     parser.flag("frames", "take each folder as one clip, its pictures as frames in natural order")
     parser.flag("every", "of a clip answer each Nth frame, or one in so many seconds: 5 or 0.5s [1]", "SPAN")
     parser.flag("smooth", "average a clip's answers over so many frames or seconds [1s; 25 for a folder]", "SPAN")
@@ -128,6 +132,8 @@ def predict(asked: Namespace, out: TextIO) -> int:
 
     inputs = list(clips.told_apart(paths, asked.frames))
     refuse_idle_clips(asked, inputs)
+    if asked.mirror and any(clip for clip, _ in inputs):
+        raise UsageError("--mirror is of pictures, and frames of clips are looked at once", "leave --mirror out")
     model = api.load(asked.model, **machine)
     inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
     if any(clip for clip, _ in inputs):
@@ -138,7 +144,11 @@ def predict(asked: Namespace, out: TextIO) -> int:
         if top is not None:
             raise UsageError("--top would have no effect: with --csv every tag has a column", "leave it out")
         top = len(model.classes)
-    answers = clips.answers(model, inputs, every=asked.every or 1, smooth=asked.smooth, top=top, workers=workers)
+    answers = clips.answers(
+        model, inputs, every=asked.every or 1, smooth=asked.smooth, top=top, workers=workers, mirror=asked.mirror
+    )
+    if asked.mirror:
+        print("note: each answer is the mean of those to the picture and to its mirror image", file=sys.stderr)
     unreadable = 0
     if asked.json:
         found = list(said.documents(answers))

@@ -39,6 +39,16 @@ def numbers(flag: str, text: str | None, low: float, high: float) -> tuple[float
     )
 
 
+def share(flag: str, text: str | None) -> float | None:
+    """A number above 0 and below 1."""
+    if text is None:
+        return None
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < 1:
+            return number
+    raise UsageError(f"{flag} is {show(text)}; it takes a share above 0 and below 1", f"{flag} 0.05")
+
+
 def class_names(text: str) -> tuple[str, ...]:
     """``a,b,c``, or the lines of a file."""
     if os.path.exists(text):

@@ -26,10 +26,12 @@ from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import answer, at_once, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
+from resnetkit.mirror import Ask, asking
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 from resnetkit.run import fold_of
+from resnetkit.slices import Looks
 from resnetkit.targets import Exported, export
 from resnetkit.tasks import TaskName
 from resnetkit.weights import check, fill
@@ -45,14 +47,18 @@ class Prediction:
     top: tuple[tuple[str, float], ...] = ()  # class or tag and probability, likeliest first; or number and value
     error: str | None = None
     task: TaskName = "classes"
+    unknown: bool | None = None  # whether that is too unlikely for an answer; None where the model has no threshold
+    mirror: bool = False  # whether this is the mean of those to the picture and to its mirror image
 
     def as_dict(self) -> dict[str, Any]:
         if self.error is not None:
             return {"path": self.path, "error": self.error}
+        said: dict[str, Any] = {} if self.unknown is None else {"unknown": self.unknown}
+        said |= {"mirror": True} if self.mirror else {}
         if self.task == "numbers":
             return {"path": self.path, "numbers": dict(self.top)}
         one, many = ("class", "top") if self.task == "classes" else ("tag", "tags")
-        return {"path": self.path, many: [{one: name, "probability": p} for name, p in self.top]}
+        return {"path": self.path, **said, many: [{one: name, "probability": p} for name, p in self.top]}
 
 
 class Classifier:
@@ -73,15 +79,17 @@ class Classifier:
         top: int | None = None,
         workers: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        mirror: bool = False,
     ) -> list[Prediction]:
         """One Prediction for each input, in order: files, folders (all pictures below), patterns, or a picture's bytes.
 
         ``top`` likeliest classes are named, five if nothing is said; of tags those with a probability of at least a
-        half, or ``top`` of them.
+        half, or ``top`` of them. With ``mirror`` probabilities are the mean of those of the picture and of its
+        mirror image.
         What cannot be read becomes a Prediction with an error; nothing is left out or put in its place.
         Raises UsageError where ``top`` is no number of classes.
         """
-        return list(self.predictions(paths, top=top, workers=workers, max_pixels=max_pixels))
+        return list(self.predictions(paths, top=top, workers=workers, max_pixels=max_pixels, mirror=mirror))
 
     def predictions(
         self,
@@ -90,8 +98,10 @@ class Classifier:
         top: int | None = None,
         workers: int | None = None,
         max_pixels: int = MAX_PIXELS,
+        mirror: bool = False,
     ) -> Iterator[Prediction]:
         """As predict, but each answer as soon as it is there."""
+        ask = asking(self.card, mirror)
         if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
             raise UsageError(f"top is {top!r}, not a whole number of at least 1", "leave it out for 5")
         if top is not None and self.card.task == "numbers":
@@ -100,7 +110,7 @@ class Classifier:
         with ThreadPoolExecutor(usual_workers(workers) or 1) as threads:
             while some_inputs := list(islice(inputs, at_once(self.card.preprocess))):
                 read = list(threads.map(partial(self._read, max_pixels), some_inputs))
-                yield from self._answer([name for name, _ in some_inputs], read, top)
+                yield from self._answer([name for name, _ in some_inputs], read, top, ask)
 
     def _read(self, max_pixels: int, item: tuple[str, Path | bytes | str]) -> NDArray[np.uint8] | str:
         """The picture as the network takes it, or why not."""
@@ -114,19 +124,21 @@ class Classifier:
             return error.what
 
     def _answer(
-        self, names: Sequence[str], read: Sequence[NDArray[np.uint8] | str], top: int | None
+        self, names: Sequence[str], read: Sequence[NDArray[np.uint8] | str], top: int | None, ask: Ask
     ) -> Iterator[Prediction]:
         images = [pixels for pixels in read if not isinstance(pixels, str)]
         answers: Iterator[tuple[tuple[str, float], ...]] = iter(())
         if images:
-            logits = forward(self.model, np.stack(images), self.card.preprocess, self.machine)
+            logits = ask(self.model, np.stack(images), self.card.preprocess, self.machine)
             self._refuse_overflow(logits)
             answers = meant(logits, self.card, top)
         for name, pixels in zip(names, read, strict=True):
             if isinstance(pixels, str):
                 yield Prediction(name, error=pixels, task=self.card.task)
             else:
-                yield Prediction(name, next(answers), task=self.card.task)
+                top_ones = next(answers)
+                unknown = None if self.card.reject is None else top_ones[0][1] < self.card.reject.threshold
+                yield Prediction(name, top_ones, task=self.card.task, unknown=unknown, mirror=ask is not forward)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Of each class, for pictures as the preprocessing leaves them: (n, h, w, c) to (n, classes)."""
@@ -151,14 +163,17 @@ class Classifier:
         max_pixels: int = MAX_PIXELS,
         columns: Columns | None = None,
         watch: Callable[[int, int], None] | None = None,
+        mirror: bool = False,
     ) -> Any:
         """Every picture of one part of ``data``: ``split``, else test, else val.
 
         An Evaluation, or for a model of tags or numbers a TagEvaluation or a NumberEvaluation.
 
         ``columns`` says which column of a list holds what, where it is not as in training.
-        ``watch`` is told how many of how many pictures are done. Raises DataError where the part is not to be had.
+        ``mirror`` is as in predict. ``watch`` is told how many of how many pictures are done.
+        Raises DataError where the part is not to be had, UsageError for what the model has no use for.
         """
+        ask = asking(self.card, mirror)
         told = columns or self._columns()
         if told.task not in ("auto", self.card.task):
             raise UsageError(f"task is {told.task}, and the model says {self.card.task}", f"--task {self.card.task}")
@@ -178,15 +193,16 @@ class Classifier:
                 "give a list with such labels",
             )
         name, part = self._part(source, split)
+        looks, part = Looks.at(part)
         pictures = examples(part, self.card.preprocess)
         parts, done = [], 0
-        for some_answers in answer(self.model, pictures, self.machine, usual_workers(workers)):
+        for some_answers in answer(self.model, pictures, self.machine, usual_workers(workers), ask):
             self._refuse_overflow(some_answers.logits)
             parts.append(some_answers)
             done += len(some_answers.labels) + len(some_answers.errors)
             if watch:
                 watch(done, len(part.names))
-        return examined(self.card, name, part, join(parts), source.notes)
+        return examined(self.card, name, part, join(parts), source.notes, looks, mirror)
 
     def _refuse_overflow(self, logits: NDArray[np.float32]) -> None:
         """Weights can be finite and their answers not."""

@@ -168,10 +168,12 @@ def answers(
     smooth: int | str | None = None,
     top: int | None = None,
     workers: int | None = None,
+    mirror: bool = False,
 ) -> Iterator[tuple[str, Answer]]:
     """What model.predictions says of pictures and watch of clips, in order, each with its path.
 
-    A clip that cannot be read, or not to its end, has the error as its last answer. Raises as watch does else.
+    A clip that cannot be read, or not to its end, has the error as its last answer. ``mirror`` is of pictures alone.
+    Raises as watch does else.
     """
     inputs = list(inputs)
     if any(is_clip and not os.path.isdir(item) for is_clip, item in inputs):
@@ -179,7 +181,7 @@ def answers(
     for are_clips, some_inputs in groupby(inputs, key=lambda pair: pair[0]):
         items = [item for _, item in some_inputs]
         if not are_clips:
-            for answer in model.predictions(items, top=top, workers=workers):
+            for answer in model.predictions(items, top=top, workers=workers, mirror=mirror):
                 yield answer.path, answer
             continue
         for item in items:

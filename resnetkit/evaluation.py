@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from resnetkit import calibration, intervals, metrics
+from resnetkit import calibration, intervals, metrics, rejection
 from resnetkit.data.parts import Labels
 from resnetkit.engine.evaluate import Answers
 from resnetkit.errors import DataError, some
+from resnetkit.reject import Reject
+from resnetkit.slices import Looks, Slice, slices
 from resnetkit.tasks import TaskName
 
 
@@ -25,6 +27,9 @@ class Examined(ABC):
     notes: tuple[str, ...] = ()  # what is worth saying of the data
     scale: metrics.Scale = ()  # of numbers
     groups: tuple[str, ...] | None = None  # of all pictures of the part, where those of one group may err together
+    reject: Reject | None = None  # what the model promises, of classes
+    looks: Looks | None = None  # of all pictures of the part, where they were read one by one
+    mirror: bool = False  # each answer is the mean of those to the picture and to its mirror image
 
     task: TaskName = "classes"
 
@@ -127,10 +132,26 @@ class Evaluation(Examined):
         before = now if self.temperature == 1 else calibration.said(logits, labels, 1.0)
         return {"temperature": self.temperature, **now, "before": before}
 
+    @cached_property
+    def selective(self) -> dict[str, Any]:
+        """Risk over coverage where unsure answers are kept back; under a threshold what became of the pictures."""
+        sure, right = self.probabilities.max(1), self.predicted == self.answers.labels
+        found = rejection.said(sure, right)
+        if self.reject is None:
+            return found
+        return found | {"reject": self.reject.as_dict() | {"here": rejection.kept(sure, right, self.reject)}}
+
+    def slices(self) -> list[Slice]:
+        """Accuracy by group, size of the file's picture and brightness, worst first."""
+        index, looks = self.answers.index, self.looks
+        seen = looks and Looks(looks.size[index], looks.brightness[index])
+        return slices(self.predicted == self.answers.labels, self.answered_groups, seen)
+
     def headline(self) -> str:
         top5 = "" if self.top5 is None else f", top-5 {self.top5:.2%}"
         right = f"{self.correct:,} of {self.n:,} right"
-        return f"accuracy {self.accuracy:.2%} on {self.split} ({right}){top5}, loss {self.loss:.4f}"
+        mirror = "; each answer is the mean of those to the picture and to its mirror image" if self.mirror else ""
+        return f"accuracy {self.accuracy:.2%} on {self.split} ({right}){top5}, loss {self.loss:.4f}{mirror}"
 
     def asides(self) -> list[str]:
         span, whose = self.intervals["accuracy"], self.intervals
@@ -143,13 +164,24 @@ class Evaluation(Examined):
         return [
             f"balanced accuracy {self.total.recall:.2%}, macro F1 {self.total.f1:.4f}, {known}",
             f"calibration error {now:.2%}{cooled}",
+            *self.kept_back(),
         ]
+
+    def kept_back(self) -> list[str]:
+        """What became of the pictures under the threshold of the model, if it has one."""
+        if self.reject is None:
+            return []
+        here, promised = self.selective["reject"]["here"], f"at most {self.reject.risk:.2%} wrong"
+        wrong = f"{here['wrong']:,} of {here['answered']:,} answers wrong ({here['risk']:.2%})"
+        below = f"below {self.reject.threshold:.2%} a picture is unknown"
+        return [f"{below}, which promises {promised}: {here['unknown']:,} unknown, {wrong}"]
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of `resnet eval --json`."""
         top5 = {} if self.top5 is None else {"top5": self.top5}
         return {
             "split": self.split,
+            **({"mirror": True} if self.mirror else {}),
             "accuracy": self.accuracy,
             "loss": self.loss,
             "n": self.n,
@@ -162,6 +194,7 @@ class Evaluation(Examined):
             "macro": {name: getattr(self.total, name) for name in ("precision", "recall", "f1")},
             "intervals": {name: list(x) if isinstance(x, tuple) else x for name, x in self.intervals.items()},
             "calibration": self.calibration,
+            "selective": self.selective,
             "classes": [asdict(row) for row in self.rows],
             "errors": self.error_list(),
         }

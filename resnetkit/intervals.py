@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import norm, t
+from scipy.special import ndtr, ndtri, stdtrit
 
 from resnetkit import dice
 from resnetkit.metrics import Counts, Shares
@@ -25,7 +25,7 @@ class Interval(NamedTuple):
 
 def wilson(right: int, n: int, level: float = LEVEL) -> Interval:
     """The interval of a share, ``right`` of ``n`` > 0 (Wilson 1927; Brown, Cai and DasGupta 2001, section 3.1.1)."""
-    z = float(norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     middle, half = (right + z * z / 2) / (n + z * z), z / (n + z * z) * (right * (n - right) / n + z * z / 4) ** 0.5
     return Interval(0.0 if right == 0 else middle - half, 1.0 if right == n else middle + half)
 
@@ -64,7 +64,7 @@ def between(values: Shares, units: int, level: float = LEVEL) -> Interval | None
     """
     if units < 2 or values.min() == values.max():
         return None
-    tail = float(norm.cdf((units / (units - 1)) ** 0.5 * t.ppf((1 - level) / 2, units - 1)))
+    tail = float(ndtr((units / (units - 1)) ** 0.5 * stdtrit(units - 1, (1 - level) / 2)))
     low, high = np.quantile(values, [tail, 1 - tail])
     return Interval(float(low), float(high))
 
@@ -124,6 +124,6 @@ def over_seeds(runs: Sequence[Mapping[str, Any]], figure: str, level: float = LE
     if n < 2:
         return {"figure": figure, "runs": n, "mean": mean, "deviation": None, "level": level, "interval": None}
     deviation = float(values.std(ddof=1))
-    half = float(t.ppf((1 + level) / 2, n - 1)) * deviation / n**0.5
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * deviation / n**0.5
     interval = Interval(mean - half, mean + half)
     return {"figure": figure, "runs": n, "mean": mean, "deviation": deviation, "level": level, "interval": interval}

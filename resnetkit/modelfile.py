@@ -19,6 +19,7 @@ from resnetkit.errors import WeightsError, plain
 from resnetkit.files import write_bytes
 from resnetkit.metrics import Scale
 from resnetkit.plan import Plan
+from resnetkit.reject import Reject
 from resnetkit.safetensor import (
     FORMAT,
     KEY,
@@ -55,6 +56,7 @@ class Card:
     versions: dict[str, Any] = field(default_factory=dict)
     task: TaskName = "classes"
     scale: Scale = ()  # of numbers: a logit times the deviation, plus the mean, is the answer
+    reject: Reject | None = None  # below which probability of classes a picture is unknown; not in the file where None
 
     def __post_init__(self) -> None:
         named = isinstance(self.model, str) and 0 < len(self.model) <= MAX_NAME
@@ -81,6 +83,8 @@ class Card:
         need(pairs, "scale", f"must be pairs of a mean and a deviation above 0, not {brief(self.scale)}")
         scales = count if self.task == "numbers" else 0
         need(len(self.scale) == scales, "scale", f"must have {scales} pairs, not {len(self.scale)}")
+        promise = self.reject is None or (isinstance(self.reject, Reject) and self.task == "classes")
+        need(promise, "reject", f"must be a Reject, of classes, not {brief(self.reject)}")
         for name in ("metrics", "data", "run", "versions"):
             value = getattr(self, name)
             need(isinstance(value, dict), name, f"must be an object, not {brief(value)}")
@@ -118,6 +122,10 @@ def to_json(card: Card) -> dict[str, Any]:
     about = {item.name: getattr(card, item.name) for item in fields(Card)}
     if card.task == "classes":  # then they say nothing, and files are as they were before there were other tasks
         del about["task"], about["scale"]
+    if card.reject is None:
+        del about["reject"]
+    else:
+        about["reject"] = card.reject.as_dict()
     return about | {"plan": planfile.to_json(card.plan), "preprocess": card.preprocess.to_json()}
 
 
@@ -200,7 +208,8 @@ def card_of(header: Header, path: Path) -> tuple[Card, str, str]:
 
 
 def card_from_json(about: dict[str, Any]) -> Card:
-    known = [item.name for item in fields(Card) if "task" in about or item.name not in ("task", "scale")]
+    later = {"task": "task", "scale": "task", "reject": "reject"}  # fields that only some files have, and what says so
+    known = [item.name for item in fields(Card) if later.get(item.name, "model") in {*about, "model"}]
     need(sorted(about) == sorted(known), "the card", f"must have {', '.join(known)}, not {brief(list(about))}")
     need(isinstance(about["classes"], list), "classes", f"must be a list, not {brief(about['classes'])}")
     changed = {
@@ -211,6 +220,8 @@ def card_from_json(about: dict[str, Any]) -> Card:
     if "task" in about:
         need(about["task"] != "classes", "task", "is written only where it is not classes")
         changed["scale"] = tuple(map(tuple, about["scale"]))
+    if "reject" in about:
+        changed["reject"] = Reject(**about["reject"])
     return Card(**{**about, **changed})
 
 

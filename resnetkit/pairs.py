@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from resnetkit.intervals import DRAWS, LEVEL, Interval, between, resampled, units_of
 
@@ -47,7 +47,8 @@ class Pairs:
         if self.only_a == self.only_b:
             return 1.0
         few = min(self.only_a, self.only_b)
-        return float(2 * binom.cdf(few, discordant, 0.5) - binom.pmf(few, discordant, 0.5))
+        below = float(bdtr(few - 1, discordant, 0.5)) if few else 0.0
+        return float(bdtr(few, discordant, 0.5)) + below
 
 
 def difference_interval(

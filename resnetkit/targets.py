@@ -142,6 +142,8 @@ def duties(card: Card) -> list[str]:
     said = []
     if card.temperature != 1:
         said.append(f"divide the logits by the temperature {card.temperature:g} before the softmax")
+    if card.reject is not None:
+        said.append(f"call a picture unknown where no class has a probability of {card.reject.threshold:.4g}")
     if card.task == "tags":
         said.append("each logit is a tag of its own: take the sigmoid, not the softmax")
     if card.task == "numbers":

@@ -500,6 +500,8 @@ def raise_unless_sha(field: str, path: Path) -> None:
         ({"classes": ["a", "a"]}, "twice"),
         ({"classes": ["a", ""]}, "names"),
         ({"temperature": 0.0}, "temperature"),
+        ({"reject": None}, "damaged"),
+        ({"reject": {"threshold": 0.5}}, "damaged"),
         ({"model": "m" * 513}, "model"),
         ({"extra": 1}, "must have model"),
         ({"format": 0}, "format"),

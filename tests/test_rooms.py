@@ -26,7 +26,7 @@ ROOMS = """
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
-    metrics intervals calibration pairs
+    metrics reject intervals calibration pairs rejection slices
     safetensor modelfile instructions dialects foreign pretrained weights create assumptions
     targets finetuning settings idle resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
@@ -37,7 +37,7 @@ ROOMS = """
     report.tables report.fonts report.pictures report.scatter report.reliability report.rates
     report.chart report.phrases report.page
     report.results report.board
-    runfolder sweep study classifier comparison clips report.clips
+    runfolder sweep study mirror classifier comparison promise clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments
@@ -97,6 +97,12 @@ NO_TORCH = [
     "metrics",
     "settings",
     "idle",
+    "reject",
+    "intervals",
+    "calibration",
+    "pairs",
+    "rejection",
+    "slices",
     "resolve",
     "runfolder",
 ]

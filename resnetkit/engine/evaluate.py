@@ -1,6 +1,6 @@
 """A network's answers on pictures it does not learn from, each picture once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,11 +29,18 @@ class Answers:
     errors: list[tuple[int, str]]  # pictures that could not be read, and why
 
 
-def answer(model: nn.Module, examples: Examples, machine: Machine, workers: int = 2) -> Iterator[Answers]:
-    """Yield what each batch of ``examples`` brought; join() makes one of all."""
+def answer(
+    model: nn.Module,
+    examples: Examples,
+    machine: Machine,
+    workers: int = 2,
+    ask: Callable[[nn.Module, NDArray[np.uint8], Preprocess, Machine], NDArray[np.float32]] | None = None,
+) -> Iterator[Answers]:
+    """Yield what each batch of ``examples`` brought; join() makes one of all. ``ask`` stands for ``forward``."""
     model.eval()
+    ask = ask or forward
     for index, images, labels, errors in eval_batches(examples, batch=at_once(examples.preprocess), workers=workers):
-        yield Answers(index, forward(model, images, examples.preprocess, machine), labels, errors)
+        yield Answers(index, ask(model, images, examples.preprocess, machine), labels, errors)
 
 
 @torch.inference_mode()

@@ -34,6 +34,11 @@ def header(card: Card, top: int | None) -> list[str]:
     return [f"{name}_{k}" for k in range(1, width + 1) for name in ("class", "probability")]
 
 
+def unknown_of(answer: Answer) -> bool | None:
+    """Whether the likeliest class is too unlikely for an answer, of pictures and a model that has a threshold."""
+    return answer.unknown if isinstance(answer, Prediction) else None
+
+
 def cells(answer: Answer, card: Card, top: int | None) -> list[str | float | None]:
     """The cells of an answer, as many as the header has; tags without a probability were not asked for."""
     found = top_of(answer)
@@ -68,6 +73,7 @@ def lines(answer: Answer) -> Iterator[list[str]]:
     error = error_of(answer)
     shown = ".6g" if isinstance(answer, Prediction) and answer.task == "numbers" else ".2%"
     said = [f"{plain(name)} {value:{shown}}" for name, value in top_of(answer)] or ["no tag"]
+    said = ["unknown", *said] if unknown_of(answer) else said
     yield [*where, *said] if error is None else [f"error: {plain(error)}"]
 
 

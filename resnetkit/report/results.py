@@ -16,6 +16,8 @@ from resnetkit.report import tables
 from resnetkit.run import Run
 from resnetkit.tagging import TagEvaluation
 
+WORST = 5  # slices that people are shown
+
 
 def write_evaluation(folder: Path, evaluation: Examined, **more: Any) -> list[Path]:
     """metrics.json, a row a picture in predictions.csv, and what else there is to say of the task."""
@@ -35,6 +37,18 @@ def table_of(evaluation: Examined) -> str:
         return tables.number_table(evaluation.rows)
     assert isinstance(evaluation, Evaluation)
     return tables.class_table(evaluation.rows, evaluation.total)
+
+
+def slices_of(evaluation: Examined) -> dict[str, Any]:
+    """What metrics.json says of parts of the pictures, where there is anything to say."""
+    found = evaluation.slices() if isinstance(evaluation, Evaluation) else []
+    return {"slices": [one.as_dict() for one in found]} if found else {}
+
+
+def worst_of(evaluation: Examined) -> list[str]:
+    """The same for people: the worst few, if any."""
+    found = evaluation.slices() if isinstance(evaluation, Evaluation) else []
+    return ["", "where it is worst:", tables.slice_table(found[:WORST])] if found else []
 
 
 def write_classes(folder: Path, evaluation: Evaluation, more: Mapping[str, Any]) -> list[Path]:

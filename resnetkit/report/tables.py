@@ -12,6 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from resnetkit.errors import plain
 from resnetkit.files import write_text
 from resnetkit.metrics import ClassRow, Counts, NumberRow, TagRow
+from resnetkit.slices import Slice
 
 Cell = str | float | bool | None
 
@@ -67,6 +68,16 @@ def number_table(rows: Sequence[NumberRow]) -> str:
     )
     lines = line_up([header, *cells])
     return "\n".join([lines[0], "-" * max(map(cell_len, lines)), *lines[1:]])
+
+
+def slice_table(found: Sequence[Slice]) -> str:
+    """Accuracy of parts of the pictures, for people."""
+    header = ["", "pictures", "accuracy", "from", "to"]
+    rows = (
+        [f"{one.kind}: {one.name}", str(one.n), *(f"{x:.2%}" for x in (one.accuracy, one.low, one.high))]
+        for one in found
+    )
+    return "\n".join(line_up([header, *rows], widest=60))
 
 
 def line_up(rows: Sequence[Sequence[str]], left: int = 1, widest: int = 40) -> list[str]:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from resnetkit.arguments import lines_of, one_of, whole
+from resnetkit.arguments import lines_of, one_of, share, whole
 from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.flags import Parser, given, value_of
 from resnetkit.run import Run
@@ -22,6 +22,9 @@ def eval_flags(parser: Parser) -> None:
     parser.word("model", "a model file, or the folder of a run")
     parser.word("data", "what resnet train takes, with the classes of the model")
     parser.flag("split", "train, val or test [test, else val]", "PART")
+    parser.flag("mirror", "answer with the mean of each picture and its mirror image")
+    parser.flag("max-risk", "call unknown what is so unsure that at most this share of the answers is wrong", "SHARE")
+    parser.flag("save", "write the model with the threshold of --max-risk, which predict then keeps to", "FILE")
     parser.flag("out", "folder for metrics, predictions and the confusion matrix [a new one under runs/]", "DIR")
     parser.settings(ASKED)
     answer_flags(parser)
@@ -37,8 +40,13 @@ def answer_flags(parser: Parser) -> None:
 def evaluate(asked: Namespace, out: TextIO) -> int:
     split = one_of("--split", asked.split, ("train", "val", "test"))
     machine, workers = machine_asked(asked)
+    risk = share("--max-risk", asked.max_risk)
+    if risk is not None and asked.mirror:
+        raise UsageError("--max-risk chooses a threshold for one look at each picture", "leave --mirror out")
+    if asked.save is not None and risk is None:
+        raise UsageError("--save would have no effect: without --max-risk there is no threshold", "give --max-risk")
 
-    from resnetkit import api, runfolder
+    from resnetkit import api, promise, runfolder
     from resnetkit.data.lists import Columns
     from resnetkit.report import progress, results
 
@@ -47,12 +55,15 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     progress.fetch(asked.data)
     named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in ASKED}
     columns = Columns(**named) if named else None
-    evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch)
+    if risk is not None:
+        promise.check_out(asked.save)
+        model = promise.promising(model, asked.data, risk, workers=workers, columns=columns, watch=watch)
+    evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch, mirror=asked.mirror)
     for note in evaluation.notes:
         print(f"note: {plain(note)}", file=sys.stderr)
     try:
         folder = runfolder.RunFolder.create(asked.out, "eval").path
-        written = results.write_evaluation(folder, evaluation)
+        written = results.write_evaluation(folder, evaluation, **results.slices_of(evaluation))
         print(*(f"wrote {plain(path)}" for path in written), sep="\n", file=sys.stderr)
         print(
             *(f"note: {plain(note)}\n" for note in results.picture_notes(model.classes)),
@@ -64,10 +75,14 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         if asked.out is not None:
             raise
         print(f"note: nothing was written, since {error.what}; --out names another folder", file=sys.stderr)
+    if asked.save is not None:
+        promise.save(model, asked.save)
+        print(f"wrote {plain(asked.save)}", file=sys.stderr)
     if asked.json:
-        say(out, evaluation.as_dict())
+        say(out, evaluation.as_dict() | results.slices_of(evaluation))
     else:
-        say(out, "\n".join([results.table_of(evaluation), "", evaluation.headline(), *evaluation.asides()]))
+        lines = [results.table_of(evaluation), "", evaluation.headline(), *evaluation.asides()]
+        say(out, "\n".join([*lines, *results.worst_of(evaluation)]))
     for path, why in evaluation.errors:
         print(f"not read: {plain(path)}: {plain(why)}", file=sys.stderr)
     return UNREADABLE if evaluation.errors else 0
@@ -90,6 +105,7 @@ def predict_flags(parser: Parser) -> None:
     )
     parser.flag("top", "how many classes to name for each picture [5; of tags those that are likely]", "K")
     parser.flag("from", "take more paths from a file with one a line", "LIST")
+    parser.flag("mirror", "answer with the mean of each picture and its mirror image")
     parser.flag("frames", "take each folder as one clip, its pictures as frames in natural order")
     parser.flag("every", "of a clip answer each Nth frame, or one in so many seconds: 5 or 0.5s [1]", "SPAN")
     parser.flag("smooth", "average a clip's answers over so many frames or seconds [1s; 25 for a folder]", "SPAN")
@@ -116,15 +132,23 @@ def predict(asked: Namespace, out: TextIO) -> int:
 
     inputs = list(clips.told_apart(paths, asked.frames))
     refuse_idle_clips(asked, inputs)
+    if asked.mirror and any(clip for clip, _ in inputs):
+        raise UsageError("--mirror is of pictures, and frames of clips are looked at once", "leave --mirror out")
     model = api.load(asked.model, **machine)
     inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
     if any(clip for clip, _ in inputs):
         clips.refuse_task(model)  # before a header is printed
+        if model.card.reject:
+            print("note: frames are all answered: the threshold of the model is for pictures", file=sys.stderr)
     if asked.csv and model.card.task == "tags":
         if top is not None:
             raise UsageError("--top would have no effect: with --csv every tag has a column", "leave it out")
         top = len(model.classes)
-    answers = clips.answers(model, inputs, every=asked.every or 1, smooth=asked.smooth, top=top, workers=workers)
+    answers = clips.answers(
+        model, inputs, every=asked.every or 1, smooth=asked.smooth, top=top, workers=workers, mirror=asked.mirror
+    )
+    if asked.mirror:
+        print("note: each answer is the mean of those to the picture and to its mirror image", file=sys.stderr)
     unreadable = 0
     if asked.json:
         found = list(said.documents(answers))
@@ -132,15 +156,17 @@ def predict(asked: Namespace, out: TextIO) -> int:
         say(out, found)
     elif asked.csv:
         where = ["frame", "seconds"] if any(clip for clip, _ in inputs) else []
+        unknown = ["unknown"] if model.card.reject else []
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(map(tables.spell, ["path", *where, *said.header(model.card, top), "error"]))
+        writer.writerow(map(tables.spell, ["path", *where, *said.header(model.card, top), *unknown, "error"]))
         for path, answer in answers:
             if isinstance(answer, clips.Summary):  # a table has one kind of row
                 continue
             error = said.error_of(answer)
             unreadable += error is not None
             cells = said.cells(answer, model.card, top)
-            writer.writerow(map(tables.spell, [path, *said.place_of(answer)[: len(where)], *cells, error]))
+            marked = [said.unknown_of(answer)] if unknown else []
+            writer.writerow(map(tables.spell, [path, *said.place_of(answer)[: len(where)], *cells, *marked, error]))
     else:
         for path, answer in answers:
             unreadable += said.error_of(answer) is not None

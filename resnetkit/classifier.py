@@ -26,6 +26,8 @@ from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import answer, at_once, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
+from resnetkit.explain.explanation import Explanation, explain
+from resnetkit.explain.maps import Method
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
@@ -58,7 +60,8 @@ class Classifier:
     """What load() returns. It answers in float32 unless told otherwise."""
 
     def __init__(self, card: Card, model: Network, machine: Machine, folder: Path | None = None) -> None:
-        self.card, self.model, self.machine = card, machine.prepare(model).eval(), machine
+        machine.prepare(model).eval()
+        self.card, self.model, self.machine = card, model, machine
         self.folder = folder  # of its run, or wherever its file is
 
     @property
@@ -132,6 +135,25 @@ class Classifier:
         logits = forward(self.model, images, self.card.preprocess, self.machine)
         self._refuse_overflow(logits)
         return metrics.softmax(logits, self.card.temperature)
+
+    def explain(
+        self,
+        path: Input,
+        *,
+        method: Method = "gradcam",
+        target: str | None = None,
+        stage: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Explanation:
+        """Where in one picture, a file or its bytes, an answer comes from: the likeliest one, or that of ``target``.
+
+        ``method`` is gradcam, layercam, integrated or occlusion; the first two look at the map of ``stage``, from 1, or
+        without it at the last map. Raises DataError where the picture cannot be read, UsageError for what cannot be
+        meant.
+        """
+        source, name = (path, "-") if isinstance(path, bytes) else (Path(path), os.fspath(path))
+        picture = decode(source, name, channels=self.card.preprocess.channels, max_pixels=max_pixels).pixels
+        return explain(self.card, self.model, self.machine, name, picture, method, target, stage)
 
     def export(self, *, to: str, out: str | os.PathLike[str]) -> Exported:
         """Write the model as another program takes it: ``to`` torchvision or timm.

@@ -34,6 +34,7 @@ ROOMS = """
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.rates report.results report.board
+    explain.maps explain.explanation
     runfolder sweep study classifier clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
@@ -42,7 +43,7 @@ ROOMS = """
     verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
-LOBBIES = ["data.__init__", "engine.__init__", "report.__init__", "verbs.__init__"]
+LOBBIES = ["data.__init__", "engine.__init__", "explain.__init__", "report.__init__", "verbs.__init__"]
 DOORS = ["__init__", "__main__"]  # of the package and the command
 
 # What may be imported inside a function, and why. Everything else stands at the top of its file.

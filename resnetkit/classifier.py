@@ -27,7 +27,6 @@ from resnetkit.engine.evaluate import answer, at_once, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
 from resnetkit.explain.explanation import Explanation, explain
-from resnetkit.explain.maps import Method
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
@@ -140,7 +139,7 @@ class Classifier:
         self,
         path: Input,
         *,
-        method: Method = "gradcam",
+        method: str = "gradcam",
         target: str | None = None,
         stage: int | None = None,
         max_pixels: int = MAX_PIXELS,

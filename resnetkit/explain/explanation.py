@@ -13,7 +13,7 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import forward
 from resnetkit.errors import UsageError, WeightsError, nearest, plain
-from resnetkit.explain.maps import OF_A_STAGE, Method, heat, refuse
+from resnetkit.explain.maps import OF_A_STAGE, heat, refuse
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 from resnetkit.tasks import TaskName
@@ -30,7 +30,7 @@ class Explanation:
     path: str
     name: str  # of the class, tag or number that is explained
     value: float  # its probability; of a number its value
-    method: Method
+    method: str  # of maps.METHODS
     stage: int | None  # of the map, from 1; None for the last map, or where the method looks at none
     picture: NDArray[np.uint8]  # (height, width, 1 or 3), upright
     seen: NDArray[np.float32]  # the heat on what the network saw, (h, w)
@@ -69,7 +69,7 @@ class Explanation:
         faint = (shown + shown.mean(2, keepdims=True)) / 2
         places = np.linspace(0, 1, len(RAMP))
         hot = np.stack([np.interp(share, places, channel) for channel in RAMP.T], axis=-1)
-        cover = 0.75 * np.sqrt(share)[..., None]
+        cover = 0.8 * (share**0.75)[..., None]
         top, left, bottom, right = within(self.preprocess, *heat.shape)
         faint *= UNSEEN
         faint[top:bottom, left:right] /= UNSEEN
@@ -100,7 +100,7 @@ def explain(
     machine: Machine,
     path: str,
     picture: NDArray[np.uint8],
-    method: Method,
+    method: str,
     target: str | None,
     stage: int | None,
 ) -> Explanation:
@@ -111,7 +111,7 @@ def explain(
     refuse(model, method, stage)
     refuse_target(card, target)
     pixels = card.preprocess.apply(picture)
-    logits = forward(model, pixels[None], card.preprocess, machine)
+    logits = forward(model, np.stack([pixels]), card.preprocess, machine)
     if not np.isfinite(logits / np.float32(card.temperature)).all():
         raise WeightsError(f"the answers of this {card.model} are not finite", "use another model file")
     chosen = int(logits[0].argmax()) if target is None else card.classes.index(target)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -16,8 +15,7 @@ from resnetkit.errors import UsageError, nearest
 from resnetkit.network import Network
 from resnetkit.walk import stage_name
 
-Method = Literal["gradcam", "layercam", "integrated", "occlusion"]
-METHODS = get_args(Method)
+METHODS = ("gradcam", "layercam", "integrated", "occlusion")
 OF_A_STAGE = ("gradcam", "layercam")  # the others go by the picture itself
 STEPS = 32  # of integrated gradients along each path; the paper has 20 to 300
 WINDOWS = 7  # covers of occlusion that fit side by side; neighbours overlap by half
@@ -29,7 +27,7 @@ def heat(
     preprocess: Preprocess,
     machine: Machine,
     target: int,
-    method: Method = "gradcam",
+    method: str = "gradcam",
     stage: int | None = None,
 ) -> NDArray[np.float32]:
     """What speaks for the logit ``target`` in a picture (h, w, c) as the preprocessing leaves it: (h, w), from 0 up.
@@ -38,7 +36,7 @@ def heat(
     Raises UsageError for what refuse() refuses.
     """
     refuse(network, method, stage)
-    image = machine.images(pixels[None], preprocess)
+    image = machine.images(np.stack([pixels]), preprocess)  # a copy: a picture that fits is handed on read-only
     with torch.enable_grad(), machine.autocast():
         if method == "occlusion":
             found = occlusion(network, image, target, at_once(preprocess))

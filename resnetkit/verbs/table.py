@@ -1,6 +1,7 @@
 """Every verb by its name, and what other tools call them."""
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.explaining import explain, explain_flags
 from resnetkit.verbs.exporting import EXPORT, export, export_flags
 from resnetkit.verbs.networks import (
     IMPORT,
@@ -28,6 +29,12 @@ VERBS = {
     ),
     "predict": Verb(
         "MODEL PATH... [--top K] [--json]", "name the classes of pictures and videos", predict_flags, predict
+    ),
+    "explain": Verb(
+        "MODEL PATH... [--method NAME] [--class NAME] [--out DIR] [--json]",
+        "show where in a picture an answer comes from",
+        explain_flags,
+        explain,
     ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
@@ -65,6 +72,11 @@ SYNONYMS = {
     "infer": "predict",
     "inference": "predict",
     "classify": "predict",
+    "gradcam": "explain",
+    "grad-cam": "explain",
+    "cam": "explain",
+    "visualize": "explain",
+    "heatmap": "explain",
     "convert": "import",
     "list": "models",
     "ls": "models",

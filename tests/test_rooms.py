@@ -34,13 +34,13 @@ ROOMS = """
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
     report.tables report.fonts report.pictures report.scatter report.rates report.results report.board
-    explain.maps explain.explanation explain.written
-    runfolder sweep study classifier explain.sanity clips report.clips
+    explain.maps explain.explanation explain.written explain.embeddings explain.pairs
+    runfolder sweep study classifier explain.sanity explain.embedding explain.verification clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.explaining verbs.networks verbs.exporting
-    verbs.weights verbs.table cli
+    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.explaining verbs.embedding
+    verbs.networks verbs.exporting verbs.weights verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 LOBBIES = ["data.__init__", "engine.__init__", "explain.__init__", "report.__init__", "verbs.__init__"]
@@ -54,6 +54,7 @@ LATE = {
     "verbs.rates": {"resnetkit"},
     "verbs.answering": {"resnetkit"},
     "verbs.explaining": {"resnetkit"},
+    "verbs.embedding": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
     "verbs.weights": {"resnetkit"},
@@ -63,6 +64,7 @@ LATE = {
     "data.video": {"av"},  # an extra
     "data.listing": {"huggingface_hub"},  # likewise
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
+    "explain.embeddings": {"pyarrow"},  # an extra
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
     "mapstore": {"safetensors", "torch"},  # how much it holds is known without them

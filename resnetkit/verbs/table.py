@@ -1,6 +1,7 @@
 """Every verb by its name, and what other tools call them."""
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.embedding import embed, embed_flags, nearest, nearest_flags, verify, verify_flags
 from resnetkit.verbs.explaining import explain, explain_flags
 from resnetkit.verbs.exporting import EXPORT, export, export_flags
 from resnetkit.verbs.networks import (
@@ -35,6 +36,13 @@ VERBS = {
         "show where in a picture an answer comes from",
         explain_flags,
         explain,
+    ),
+    "embed": Verb("MODEL DATA --out FILE", "write the features of pictures", embed_flags, embed),
+    "nearest": Verb(
+        "MODEL EMBEDDINGS PATH... [--top K] [--json]", "find the pictures most like others", nearest_flags, nearest
+    ),
+    "verify": Verb(
+        "MODEL PAIRS [--roc FILE] [--json]", "tell pairs of the same from others, as with faces", verify_flags, verify
     ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
@@ -77,6 +85,11 @@ SYNONYMS = {
     "cam": "explain",
     "visualize": "explain",
     "heatmap": "explain",
+    "embeddings": "embed",
+    "features": "embed",
+    "similar": "nearest",
+    "neighbors": "nearest",
+    "pairs": "verify",
     "convert": "import",
     "list": "models",
     "ls": "models",

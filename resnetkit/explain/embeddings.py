@@ -51,8 +51,7 @@ class Embeddings:
     def directions(self) -> NDArray[np.float32]:
         """The features, each of length 1; of none, 0."""
         lengths = np.linalg.norm(self.features, axis=1, keepdims=True)
-        directions: NDArray[np.float32] = self.features / np.where(lengths > 0, lengths, np.float32(1))
-        return directions
+        return np.asarray(self.features / np.where(lengths > 0, lengths, 1), np.float32)
 
     def nearest(self, others: "Embeddings", top: int = 5) -> list[list[Neighbour]]:
         """For each of ``others`` the ``top`` nearest of these, nearest first.

@@ -129,7 +129,7 @@ def read(path: str | os.PathLike[str]) -> Embeddings:
             features = np.asarray(column.flatten(), np.float32).reshape(len(table), column.type.list_size)
             words = [table[name].to_pylist() for name in ("name", "label", "part")]
         else:
-            with np.load(path, allow_pickle=False) as held:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
                 network, features = str(held[ABOUT]), np.asarray(held["features"], np.float32)
                 words = [held[name].tolist() for name in ("names", "labels", "parts")]
     except ResourceError:

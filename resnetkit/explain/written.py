@@ -64,11 +64,11 @@ def written_about(path: Path) -> str | None:
         if path.is_symlink() or not path.is_file():
             return None
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as found:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
                 return str(found[KEY])
         with PngImagePlugin.PngImageFile(path) as image:
             return image.text.get(KEY)
-    except (OSError, ValueError, KeyError, SyntaxError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, SyntaxError, EOFError, zipfile.BadZipFile):
         return None
 
 

@@ -176,8 +176,8 @@ class Classifier:
         """Where in one picture, a file or its bytes, an answer comes from: the likeliest one, or that of ``target``.
 
         ``method`` is gradcam, layercam, integrated or occlusion; the first two look at the map of ``stage``, from 1, or
-        without it at the last map. Raises DataError where the picture cannot be read, UsageError for what cannot be
-        meant.
+        without it at what the head sees. Raises DataError where the picture cannot be read, UsageError for what cannot
+        be meant.
         """
         source, name = (path, "-") if isinstance(path, bytes) else (Path(path), os.fspath(path))
         picture = decode(source, name, channels=self.card.preprocess.channels, max_pixels=max_pixels).pixels

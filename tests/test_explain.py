@@ -79,7 +79,8 @@ def test_gradcam_is_captums() -> None:
             .attribute(image, 2, relu_attributions=True)
         )
         wanted = torch.nn.functional.interpolate(theirs, (32, 32), mode="bilinear")[0, 0]
-        torch.testing.assert_close(cam(model, image, 2, name, "gradcam"), wanted)
+        torch.testing.assert_close(cam(model, image, 2, "gradcam", s + 1), wanted)
+    torch.testing.assert_close(cam(model, image, 2, "gradcam"), wanted)  # the head sees the last
 
 
 def test_layercam_is_pytorch_grad_cams() -> None:
@@ -89,7 +90,7 @@ def test_layercam_is_pytorch_grad_cams() -> None:
         image = image.detach().contiguous()  # which its backward pass asks for
         with peer("pytorch_grad_cam").LayerCAM(model, [model.get_submodule(name)]) as other:
             wanted = other(image, [lambda logits: logits[2]])[0]
-        ours = cam(model, image, 2, name, "layercam").detach().numpy()
+        ours = cam(model, image, 2, "layercam", s + 1).detach().numpy()
         ours = (ours - ours.min()) / (ours - ours.min()).max()  # as theirs are scaled
         np.testing.assert_allclose(ours, wanted, atol=1e-5)
 
@@ -104,6 +105,16 @@ def test_integrated_gradients_are_captums_and_add_up() -> None:
     torch.testing.assert_close(ours, theirs[0].sum(0).float(), atol=1e-5, rtol=1e-4)
     gained = float((model(image) - model(black))[0, 1].detach())
     assert float(ours.sum()) == pytest.approx(gained, rel=0.05, abs=0.02)
+
+
+def test_integrated_gradients_begin_at_black_and_at_white() -> None:
+    model, shown = network("resnet20"), pixels(32)
+    image, paths = CPU.images(shown[None], preprocess(32)), []
+    for grey in (0, 255):
+        end = CPU.images(np.full((1, 32, 32, 3), grey, np.uint8), preprocess(32))
+        paths.append(integrated(model, image, end, 1, few=50).detach().numpy())
+    wanted = np.mean(paths, axis=0).clip(0)
+    np.testing.assert_allclose(heat(model, shown, preprocess(32), CPU, 1, "integrated"), wanted, atol=1e-6)
 
 
 def test_occlusion_is_captums() -> None:
@@ -140,10 +151,42 @@ def test_looking_changes_no_answer(name: str) -> None:
     """The map that is kept is the one that the head saw, though a ReLU may write into it."""
     model, image = network(name), CPU.images(pixels(64)[None], preprocess(64))
     wanted = model.forward_features(image)
-    with maps.kept(model.get_submodule(model.steps()[-1][0])) as answers:
+    with maps.kept(model, None) as seen:
         logits = model(image)
-    torch.testing.assert_close(answers[0], wanted, atol=0, rtol=0)
+    torch.testing.assert_close(seen, [wanted], atol=0, rtol=0)
+    stages = len(model.plan.stages)
+    with maps.kept(model, stages) as last:
+        torch.testing.assert_close(model(image), logits, atol=0, rtol=0)
+    torch.testing.assert_close(last, [model.forward_first(image, stages)], atol=0, rtol=0)
     torch.testing.assert_close(logits, model.forward_head(wanted), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("cells", [1, 2])
+def test_a_head_that_sees_several_maps_is_explained_by_those_it_goes_by(cells: int) -> None:
+    model = network("resnet20", taps=Taps(0, cells))
+    image = CPU.images(pixels(32)[None], preprocess(32))
+    with torch.no_grad():
+        head = model.get_submodule("fc")
+        assert isinstance(head, torch.nn.Linear)
+        head.weight[:, 16 * cells**2 :] = 0  # all but the first map
+    with torch.no_grad():
+        (first,) = model.forward_intermediates(image, [1], intermediates_only=True)
+        weights = head.weight[1, : 16 * cells**2].view(16, cells**2).mean(1)  # gradcam knows no cells
+        wanted = (weights.view(-1, 1, 1) * first[0]).sum(0).relu().numpy()
+    found = heat(model, pixels(32), preprocess(32), CPU, 1)
+    assert wanted.max() > 0
+    np.testing.assert_allclose(found / found.max(), wanted / wanted.max(), atol=1e-5)
+
+
+def test_maps_of_all_sizes_weigh_what_they_give_the_logit() -> None:
+    model = network("resnet20", taps=Taps(0, 1))
+    with torch.no_grad():
+        for weights in model.get_submodule("fc").parameters():
+            weights.abs_()  # so that nothing is cut off
+    image = CPU.images(pixels(32)[None], preprocess(32))
+    parts = model.forward_features(image)[0] * model.get_parameter("fc.weight")[1]
+    found = cam(model, image, 1, "gradcam")
+    assert float(found.detach().mean()) * 64 == pytest.approx(float(parts.detach().sum()), rel=1e-4)  # of 8x8 points
 
 
 def test_a_cut_network_without_head_is_refused() -> None:

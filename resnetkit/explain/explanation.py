@@ -31,7 +31,7 @@ class Explanation:
     name: str  # of the class, tag or number that is explained
     value: float  # its probability; of a number its value
     method: str  # of maps.METHODS
-    stage: int | None  # of the map, from 1; None for the last map, or where the method looks at none
+    stage: int | None  # of the map, from 1; None for what the head sees, or where the method looks at none
     picture: NDArray[np.uint8]  # (height, width, 1 or 3), upright
     seen: NDArray[np.float32]  # the heat on what the network saw, (h, w)
     preprocess: Preprocess

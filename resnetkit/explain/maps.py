@@ -32,7 +32,7 @@ def heat(
 ) -> NDArray[np.float32]:
     """What speaks for the logit ``target`` in a picture (h, w, c) as the preprocessing leaves it: (h, w), from 0 up.
 
-    ``stage``, from 1, is the one whose map gradcam and layercam look at; None is the last map, which the head sees.
+    ``stage``, from 1, is the one whose map gradcam and layercam look at; without it they look at what the head sees.
     Raises UsageError for what refuse() refuses.
     """
     refuse(network, method, stage)
@@ -46,8 +46,7 @@ def heat(
             paths = [integrated(network, image, machine.images(end, preprocess), target, few) for end in ends]
             found = torch.stack(paths).mean(0)
         else:
-            name = network.steps()[-1][0] if stage is None else stage_name(network.plan.family, stage - 1)
-            found = cam(network, image, target, name, method)
+            found = cam(network, image, target, method, stage)
     return found.detach().float().clamp(min=0).cpu().numpy()
 
 
@@ -67,34 +66,49 @@ def refuse(network: Network, method: str, stage: int | None) -> None:
         raise UsageError(f"there is no stage {stage!r}", f"use 1 to {len(network.plan.stages)}, or leave it out")
 
 
-def cam(network: nn.Module, image: Tensor, target: int, name: str, method: str) -> Tensor:
-    """Class activation by the map (c, h', w') of the module ``name``, enlarged to the picture's size: (h, w).
+def cam(network: Network, image: Tensor, target: int, method: str, stage: int | None = None) -> Tensor:
+    """Class activation by the map of a stage, or by those that the head sees, enlarged to the picture's size: (h, w).
 
     gradcam weighs each channel by the mean of its gradient (Selvaraju et al. 2017, arXiv:1610.02391, section 3).
     layercam weighs each point by its own gradient where that is positive, which stays sharp in early stages (Jiang et
-    al. 2021, doi:10.1109/TIP.2021.3089943, section 3). Both keep what is positive of the sum over channels.
+    al. 2021, doi:10.1109/TIP.2021.3089943, section 3). Both keep what is positive of the sum over channels. Where the
+    head sees several maps theirs are added up, each by its own way to the head alone.
     """
-    with kept(network.get_submodule(name)) as answers:
+    with kept(network, stage) as maps:
         score = network(image.requires_grad_())[0, target]
-    (maps,) = answers
-    (gradient,) = torch.autograd.grad(score, maps)
-    weights = gradient.mean((2, 3), keepdim=True) if method == "gradcam" else gradient.relu()
-    found = (weights * maps).sum(1, keepdim=True).relu()
-    return nn.functional.interpolate(found.float(), image.shape[2:], mode="bilinear")[0, 0]
+    total = torch.zeros_like(image[0, 0])
+    for seen, gradient in zip(maps, torch.autograd.grad(score, maps), strict=True):
+        weights = gradient.mean((2, 3), keepdim=True) if method == "gradcam" else gradient.relu()
+        found = (weights * seen).sum(1, keepdim=True).relu().float()
+        points = seen[0, 0].numel() / maps[-1][0, 0].numel()  # of a fine map more come to lie on the same place
+        total = total + points * nn.functional.interpolate(found, image.shape[2:], mode="bilinear")[0, 0]
+    return total
 
 
 @contextmanager
-def kept(module: nn.Module) -> Iterator[list[Tensor]]:
-    """What ``module`` answers meanwhile. What follows gets copies, for it may write into them."""
-    answers: list[Tensor] = []
+def kept(network: Network, stage: int | None) -> Iterator[list[Tensor]]:
+    """The map behind a stage, or those that are averaged for the head, meanwhile.
 
-    def keep(_module: nn.Module, _inputs: object, answer: Tensor) -> Tensor:
-        answers.append(answer)
+    What follows a stage gets a copy, for it may write into it. The head gets copies as well, so that the gradient of a
+    map that later stages see too is that of its way to the head.
+    """
+    maps: list[Tensor] = []
+
+    def after(_module: nn.Module, _inputs: object, answer: Tensor) -> Tensor:
+        maps.append(answer)
         return answer.clone()
 
-    hook = module.register_forward_hook(keep)
+    def before(_module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        maps.append(inputs[0].clone())
+        return maps[-1]
+
+    if stage is None:
+        hook = network.avgpool.register_forward_pre_hook(before)
+    else:
+        name = stage_name(network.plan.family, stage - 1)
+        hook = network.get_submodule(name).register_forward_hook(after)
     try:
-        yield answers
+        yield maps
     finally:
         hook.remove()
 

@@ -20,7 +20,7 @@ def explain_flags(parser: Parser) -> None:
     parser.word("path", "pictures, folders, or quoted patterns such as 'photos/*.jpg'", "any")
     parser.flag("method", f"{', '.join(METHODS)} [gradcam]", "NAME")
     parser.flag("class", "explain this class, tag or number [the likeliest]", "NAME")
-    parser.flag("stage", "of gradcam and layercam: look at the map of this stage, from 1 [the last map]", "N")
+    parser.flag("stage", "of gradcam and layercam: look at the map of this stage, from 1 [what the head sees]", "N")
     parser.flag("out", f"folder for the overlays [./{OUT}]", "DIR")
     parser.flag("npz", "write the bare maps beside the overlays")
     parser.flag("sanity", "say how much of each map stays when all weights are shuffled, which should be little")

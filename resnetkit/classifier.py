@@ -26,6 +26,8 @@ from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import answer, at_once, forward, join
 from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
 from resnetkit.examined import examined
+from resnetkit.explain.embeddings import Embeddings, Features, fingerprint
+from resnetkit.explain.explanation import Explanation, explain
 from resnetkit.mirror import Ask, asking
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
@@ -65,7 +67,8 @@ class Classifier:
     """What load() returns. It answers in float32 unless told otherwise."""
 
     def __init__(self, card: Card, model: Network, machine: Machine, folder: Path | None = None) -> None:
-        self.card, self.model, self.machine = card, machine.prepare(model).eval(), machine
+        machine.prepare(model).eval()
+        self.card, self.model, self.machine = card, model, machine
         self.folder = folder  # of its run, or wherever its file is
 
     @property
@@ -106,11 +109,39 @@ class Classifier:
             raise UsageError(f"top is {top!r}, not a whole number of at least 1", "leave it out for 5")
         if top is not None and self.card.task == "numbers":
             raise UsageError("this model answers with numbers, of which none is likelier", "leave top out")
+        for names, read in self._reading(paths, workers, max_pixels):
+            yield from self._answer(names, read, top, ask)
+
+    def embed(
+        self, paths: Input | Iterable[Input], *, workers: int | None = None, max_pixels: int = MAX_PIXELS
+    ) -> Embeddings:
+        """What the head would see of each picture, in the order of ``paths``: files, folders, patterns, or bytes.
+
+        What cannot be read is among its errors. Raises WeightsError for features that overflow.
+        """
+        network = Features(self.model)
+        kept: list[str] = []
+        found, errors = [np.empty((0, self.model.head_hidden_size), np.float32)], []
+        for names, read in self._reading(paths, workers, max_pixels):
+            errors += [(name, what) for name, what in zip(names, read, strict=True) if isinstance(what, str)]
+            kept += [name for name, what in zip(names, read, strict=True) if not isinstance(what, str)]
+            if images := [pixels for pixels in read if not isinstance(pixels, str)]:
+                found.append(forward(network, np.stack(images), self.card.preprocess, self.machine))
+        features, none = np.concatenate(found), ("",) * len(kept)
+        if not np.isfinite(features).all():
+            raise WeightsError(f"the features of this {self.card.model} are not finite", "use another model file")
+        whose = fingerprint(self.model, self.card.preprocess)
+        return Embeddings(tuple(kept), features, none, none, whose, tuple(errors))
+
+    def _reading(
+        self, paths: Input | Iterable[Input], workers: int | None, max_pixels: int
+    ) -> Iterator[tuple[list[str], list[NDArray[np.uint8] | str]]]:
+        """Names, and the pictures as the network takes them or why not, as many as are answered at a time."""
         inputs = expand([paths] if isinstance(paths, str | bytes | os.PathLike) else paths)
         with ThreadPoolExecutor(usual_workers(workers) or 1) as threads:
             while some_inputs := list(islice(inputs, at_once(self.card.preprocess))):
                 read = list(threads.map(partial(self._read, max_pixels), some_inputs))
-                yield from self._answer([name for name, _ in some_inputs], read, top, ask)
+                yield [name for name, _ in some_inputs], read
 
     def _read(self, max_pixels: int, item: tuple[str, Path | bytes | str]) -> NDArray[np.uint8] | str:
         """The picture as the network takes it, or why not."""
@@ -145,6 +176,25 @@ class Classifier:
         logits = forward(self.model, images, self.card.preprocess, self.machine)
         self._refuse_overflow(logits)
         return metrics.softmax(logits, self.card.temperature)
+
+    def explain(
+        self,
+        path: Input,
+        *,
+        method: str = "gradcam",
+        target: str | None = None,
+        stage: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Explanation:
+        """Where in one picture, a file or its bytes, an answer comes from: the likeliest one, or that of ``target``.
+
+        ``method`` is gradcam, layercam, integrated or occlusion; the first two look at the map of ``stage``, from 1, or
+        without it at what the head sees. Raises DataError where the picture cannot be read, UsageError for what cannot
+        be meant.
+        """
+        source, name = (path, "-") if isinstance(path, bytes) else (Path(path), os.fspath(path))
+        picture = decode(source, name, channels=self.card.preprocess.channels, max_pixels=max_pixels).pixels
+        return explain(self.card, self.model, self.machine, name, picture, method, target, stage)
 
     def export(self, *, to: str, out: str | os.PathLike[str]) -> Exported:
         """Write the model as another program takes it: ``to`` torchvision or timm.

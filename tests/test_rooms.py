@@ -37,15 +37,17 @@ ROOMS = """
     report.tables report.fonts report.pictures report.scatter report.reliability report.rates
     report.chart report.phrases report.page
     report.results report.board
-    runfolder sweep study mirror classifier comparison promise clips report.clips
+    explain.maps explain.explanation explain.written explain.embeddings explain.pairs
+    runfolder sweep study mirror classifier explain.sanity explain.embedding explain.verification
+    comparison promise clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.comparing
+    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.comparing verbs.explaining verbs.embedding
     verbs.networks verbs.exporting verbs.weights verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
-LOBBIES = ["data.__init__", "engine.__init__", "report.__init__", "verbs.__init__"]
+LOBBIES = ["data.__init__", "engine.__init__", "explain.__init__", "report.__init__", "verbs.__init__"]
 DOORS = ["__init__", "__main__"]  # of the package and the command
 
 # What may be imported inside a function, and why. Everything else stands at the top of its file.
@@ -56,6 +58,8 @@ LATE = {
     "verbs.rates": {"resnetkit"},
     "verbs.answering": {"resnetkit"},
     "verbs.comparing": {"resnetkit"},
+    "verbs.explaining": {"resnetkit"},
+    "verbs.embedding": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
     "verbs.weights": {"resnetkit"},
@@ -65,6 +69,7 @@ LATE = {
     "data.video": {"av"},  # an extra
     "data.listing": {"huggingface_hub"},  # likewise
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
+    "explain.embeddings": {"pyarrow"},  # an extra
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
     "mapstore": {"safetensors", "torch"},  # how much it holds is known without them

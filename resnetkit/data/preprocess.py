@@ -55,19 +55,29 @@ class Preprocess:
         if pixels.shape == (*self.size, self.channels) and (self.resize != "crop" or self.crop == 1):
             return pixels
         height, width = pixels.shape[:2]
+        resized, top, left = self.laid(height, width)
+        inner = self.scaled(pixels, resized)
         if self.resize == "stretch":
-            return self.scaled(pixels, self.size)
+            return inner
         if self.resize == "letterbox":
-            inner = self.scaled(pixels, fitting(height, width, self.size))
             shown = np.empty((*self.size, self.channels), np.uint8)
             shown[:] = np.rint(np.asarray(self.mean) * 255)
-            top, left = (self.size[0] - len(inner)) // 2, (self.size[1] - inner.shape[1]) // 2
-            shown[top : top + len(inner), left : left + inner.shape[1]] = inner
+            shown[-top : len(inner) - top, -left : inner.shape[1] - left] = inner
             return shown
-        outer = round(self.size[0] / self.crop), round(self.size[1] / self.crop)
-        shown = self.scaled(pixels, covering(height, width, outer))
-        top, left = round((len(shown) - self.size[0]) / 2), round((shown.shape[1] - self.size[1]) / 2)
-        return np.ascontiguousarray(shown[top : top + self.size[0], left : left + self.size[1]])
+        return np.ascontiguousarray(inner[top : top + self.size[0], left : left + self.size[1]])
+
+    def laid(self, height: int, width: int) -> tuple[tuple[int, int], int, int]:
+        """How a picture of these sides is laid under the window of our size: resized to what, and where that begins.
+
+        The second and third number are rows and columns of the resized picture, below zero where a border comes first.
+        """
+        if self.resize == "stretch":
+            return self.size, 0, 0
+        if self.resize == "letterbox":
+            inner = fitting(height, width, self.size)
+            return inner, -((self.size[0] - inner[0]) // 2), -((self.size[1] - inner[1]) // 2)
+        outer = covering(height, width, (round(self.size[0] / self.crop), round(self.size[1] / self.crop)))
+        return outer, round((outer[0] - self.size[0]) / 2), round((outer[1] - self.size[1]) / 2)
 
     def scaled(self, pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
         """At one size and with our channels; grey is what ITU-R BT.601 makes of colour."""

@@ -31,9 +31,13 @@ def eval_flags(parser: Parser) -> None:
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 
-def answer_flags(parser: Parser) -> None:
+def device_flags(parser: Parser) -> None:
     parser.flag("device", "auto, cpu, cuda, cuda:1 or mps [auto]", "NAME")
     parser.flag("precision", "fp32, bf16, fp16 or auto [fp32]", "NAME")
+
+
+def answer_flags(parser: Parser) -> None:
+    device_flags(parser)
     parser.flag("workers", "threads that read pictures; changes no result [auto]", "N")
 
 
@@ -88,12 +92,16 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     return UNREADABLE if evaluation.errors else 0
 
 
-def machine_asked(asked: Namespace) -> tuple[dict[str, str], int | None]:
+def device_asked(asked: Namespace) -> dict[str, str]:
     chosen = {
         name: value_of(name, text) for name in ("device", "precision") if (text := getattr(asked, name)) is not None
     }
     Run(**chosen)  # which knows what devices are called
-    return chosen, None if asked.workers is None else value_of("workers", asked.workers)
+    return chosen
+
+
+def machine_asked(asked: Namespace) -> tuple[dict[str, str], int | None]:
+    return device_asked(asked), None if asked.workers is None else value_of("workers", asked.workers)
 
 
 def predict_flags(parser: Parser) -> None:

@@ -2,6 +2,8 @@
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
 from resnetkit.verbs.comparing import compare, compare_flags
+from resnetkit.verbs.embedding import embed, embed_flags, nearest, nearest_flags, verify, verify_flags
+from resnetkit.verbs.explaining import explain, explain_flags
 from resnetkit.verbs.exporting import EXPORT, export, export_flags
 from resnetkit.verbs.networks import (
     IMPORT,
@@ -32,6 +34,19 @@ VERBS = {
     ),
     "compare": Verb(
         "A B DATA [--split PART] [--json]", "see which of two models is better, and where", compare_flags, compare
+    ),
+    "explain": Verb(
+        "MODEL PATH... [--method NAME] [--class NAME] [--out DIR] [--json]",
+        "show where in a picture an answer comes from",
+        explain_flags,
+        explain,
+    ),
+    "embed": Verb("MODEL DATA --out FILE", "write the features of pictures", embed_flags, embed),
+    "nearest": Verb(
+        "MODEL EMBEDDINGS PATH... [--top K] [--json]", "find the pictures most like others", nearest_flags, nearest
+    ),
+    "verify": Verb(
+        "MODEL PAIRS [--roc FILE] [--json]", "tell pairs of the same from others, as with faces", verify_flags, verify
     ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
@@ -72,6 +87,16 @@ SYNONYMS = {
     "infer": "predict",
     "inference": "predict",
     "classify": "predict",
+    "gradcam": "explain",
+    "grad-cam": "explain",
+    "cam": "explain",
+    "visualize": "explain",
+    "heatmap": "explain",
+    "embeddings": "embed",
+    "features": "embed",
+    "similar": "nearest",
+    "neighbors": "nearest",
+    "pairs": "verify",
     "convert": "import",
     "list": "models",
     "ls": "models",

@@ -1,0 +1,76 @@
+"""The features of every picture of a data set, with its label and its part."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from resnetkit.classifier import Classifier, usual_workers
+from resnetkit.data.batches import examples
+from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
+from resnetkit.data.parts import Part, Source
+from resnetkit.data.sources import Columns, open_source
+from resnetkit.engine.evaluate import answer, join
+from resnetkit.errors import DataError, WeightsError, plain
+from resnetkit.explain.embeddings import Embeddings, Features, fingerprint
+
+
+def embed(
+    model: Classifier,
+    data: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    columns: Columns = Columns(),  # noqa: B008 (a frozen value)
+    watch: Callable[[int, int], None] | None = None,
+) -> Embeddings:
+    """The features of ``data``: whatever can be trained on, of any classes, or a folder with pictures alone.
+
+    ``watch`` is told how many of how many pictures are done. Raises DataError where there are no pictures, WeightsError
+    for features that overflow.
+    """
+    if is_bare(data):
+        return model.embed(data, workers=workers, max_pixels=max_pixels)
+    source = open_source(os.fspath(data), max_pixels=max_pixels, columns=columns)
+    count, done = sum(len(part.names) for part in source.parts.values()), 0
+    names, labels, parts, found, errors = [], [], [], [], []
+    for part in source.parts.values():
+        rows = []
+        pictures = examples(part, model.card.preprocess)
+        for some_rows in answer(Features(model.model), pictures, model.machine, usual_workers(workers)):
+            rows.append(some_rows)
+            done += len(some_rows.index) + len(some_rows.errors)
+            if watch:
+                watch(done, count)
+        whole = join(rows)
+        found += [whole.logits] if len(whole.logits) else []
+        names += [f"{part.name}/{part.names[i]}" if part.name != "all" else part.names[i] for i in whole.index]
+        labels += [label_of(source, part, int(i)) for i in whole.index]
+        parts += ["" if part.name == "all" else part.name] * len(whole.index)
+        errors += [(part.names[i], why) for i, why in whole.errors]
+    if not found:
+        raise DataError(f"{plain(data)} has no picture that can be read", "give pictures")
+    features = np.concatenate(found)
+    if not np.isfinite(features).all():
+        raise WeightsError(f"the features of this {model.card.model} are not finite", "use another model file")
+    network = fingerprint(model.model, model.card.preprocess)
+    return Embeddings(tuple(names), features, tuple(labels), tuple(parts), network, tuple(errors))
+
+
+def is_bare(data: str | os.PathLike[str]) -> bool:
+    """Whether this is a folder that holds pictures, and no folders that could be classes."""
+    if not os.path.isdir(data):
+        return False
+    inside = [path for path in Path(data).iterdir() if not path.name.startswith(".")]
+    return any(path.suffix.lower() in FORMAT_OF for path in inside) and not any(path.is_dir() for path in inside)
+
+
+def label_of(source: Source, part: Part, i: int) -> str:
+    """The label of one picture in words; tags and numbers with semicolons between them."""
+    label = part.labels[i]
+    if source.task == "classes":
+        return source.classes[int(label)]
+    if source.task == "tags":
+        return ";".join(name for name, has in zip(source.classes, label, strict=True) if has)
+    return ";".join(f"{number:g}" for number in label)

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resnetkit.api import check as check
     from resnetkit.api import find_lr as find_lr
     from resnetkit.api import load as load
     from resnetkit.api import train as train
@@ -45,6 +46,7 @@ HOMES = {
     "Spec": "spec",
     "UsageError": "errors",
     "WeightsError": "errors",
+    "check": "api",
     "create_model": "create",
     "features": "backbone",
     "find_lr": "api",

@@ -1,6 +1,7 @@
 """Every verb by its name, and what other tools call them."""
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.checking import check, check_flags
 from resnetkit.verbs.exporting import EXPORT, export, export_flags
 from resnetkit.verbs.networks import (
     IMPORT,
@@ -28,6 +29,9 @@ VERBS = {
     ),
     "predict": Verb(
         "MODEL PATH... [--top K] [--json]", "name the classes of pictures and videos", predict_flags, predict
+    ),
+    "check": Verb(
+        "DATA [--model MODEL] [--fix LIST.csv] [--json]", "find what is wrong with the data", check_flags, check
     ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
@@ -58,6 +62,8 @@ SYNONYMS = {
     "lrfind": "lr",
     "lr-finder": "lr",
     "lr_find": "lr",
+    "audit": "check",
+    "inspect": "check",
     "val": "eval",
     "validate": "eval",
     "evaluate": "eval",

@@ -1,6 +1,6 @@
 """One look through a source of pictures, and all that is found wrong with it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,12 @@ from resnetkit.data.survey import Seen
 from resnetkit.engine.solve import FOLDS
 from resnetkit.errors import plain, some
 from resnetkit.trouble.classes import class_findings, class_sizes
-from resnetkit.trouble.features import Judge, features_of
+from resnetkit.trouble.features import Judge, Watch, features_of
 from resnetkit.trouble.finding import Album, Checkup, Finding, ranked
-from resnetkit.trouble.labels import label_findings, out_of_fold, suspects
+from resnetkit.trouble.labels import doubts, label_findings
 from resnetkit.trouble.looks import looks
 from resnetkit.trouble.prints import Prints, look
 from resnetkit.trouble.twins import twins
-
-Watch = Callable[[int, int], None]
 
 
 def opened(data: str, columns: Columns, max_pixels: int) -> tuple[Source, tuple[str, ...]]:
@@ -105,5 +103,5 @@ def judged(
     features, said = features_of(judge, source, chosen, [one.digest for one in seen], workers, watch)
     notes += said
     _, alike = np.unique(prints.exact[rows].view("u8").reshape(-1, 2), axis=0, return_inverse=True)
-    probabilities = out_of_fold(features, labels[rows], alike.ravel(), len(source.classes))
-    return label_findings(album, source.classes, rows, labels[rows], suspects(probabilities, labels[rows]))
+    doubted = doubts(features, labels[rows], alike.ravel(), len(source.classes))
+    return label_findings(album, source.classes, rows, labels[rows], doubted)

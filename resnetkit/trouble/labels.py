@@ -13,23 +13,31 @@ from resnetkit.engine.losses import Loss
 from resnetkit.engine.solve import FOLDS, ROUGH, STRENGTHS, Features, Problem
 from resnetkit.trouble.finding import Album, Finding
 
+NOBODY = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True)
 class Suspects:
-    """Pictures whose label and likeliest class disagree with confidence, the most suspicious first."""
+    """Pictures whose label and likeliest class disagree, the most suspicious first."""
 
     rows: NDArray[np.int64]  # (k,)
     better: NDArray[np.int64]  # (k,) the class that each may be
     margins: NDArray[np.float64]  # (k,) probability of the label less that of the likeliest other class, -1 to 1
-    joint: NDArray[np.int64]  # (classes, classes) pictures by label and by confident class
+    joint: NDArray[np.int64]  # (classes, classes) pictures that are sure of a class, by label and by that class
+
+
+def doubts(features: Tensor, labels: NDArray[np.int64], alike: NDArray[np.int64], classes: int) -> Suspects:
+    """Suspects in two rounds: of those of the first, the heads of the second do not learn."""
+    first = suspects(out_of_fold(features, labels, alike, classes), labels)
+    return suspects(out_of_fold(features, labels, alike, classes, first.rows), labels)
 
 
 def suspects(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> Suspects:
     """What probabilities (n, classes) of pictures that were not learned from say of their labels (n,).
 
     A picture is counted for the likeliest of the classes whose probability is at least the mean that they have over
-    the pictures labelled so (equations 1 and 2). Those counted for another class than their label are the suspects,
-    ranked by normalised margin.
+    the pictures labelled so (equations 1 and 2). Brought to as many pictures as each label has (equation 3), these
+    counts say how many labels are wrong. So many pictures with the lowest normalised margins are the suspects.
     """
     n, classes = probabilities.shape
     counts = np.bincount(labels, minlength=classes)
@@ -44,30 +52,41 @@ def suspects(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> S
     others = probabilities.copy()
     others[np.arange(n), labels] = -np.inf
     margins = own - others.max(1)
-    rows = np.flatnonzero(confident & (meant != labels))
-    rows = rows[np.argsort(margins[rows], kind="stable")]
-    return Suspects(rows, meant[rows], margins[rows], joint)
+    seen = joint.sum(1)
+    wrong = (1 - np.divide(joint.diagonal(), seen, out=np.ones(classes), where=seen > 0)) @ counts
+    rows = np.argsort(margins, kind="stable")[: round(float(wrong))]
+    rows = rows[margins[rows] < 0]
+    return Suspects(rows, others[rows].argmax(1), margins[rows], joint)
 
 
 def out_of_fold(
-    features: Tensor, labels: NDArray[np.int64], alike: NDArray[np.int64], classes: int, seed: int = 0
+    features: Tensor,
+    labels: NDArray[np.int64],
+    alike: NDArray[np.int64],
+    classes: int,
+    doubted: NDArray[np.int64] = NOBODY,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
     """Probabilities (n, classes) from linear heads that were solved without the pictures they are asked about.
 
     ``features`` (n, d) are float32; pictures with one number in ``alike`` (n,), such as copies, are left out together.
-    The strength of the heads is the one with the least loss on what was left out.
+    Of those whose labels are ``doubted`` (k,) no head learns. The strength of the heads is the one with the least loss
+    on what was left out of them.
     """
     folds = torch.from_numpy(folded(labels, alike, seed))
     targets = torch.from_numpy(labels)
-    problem = Problem.of(Features(features[None], targets), Loss("cross-entropy"), classes)
-    lanes = torch.stack([(folds != fold).float() for fold in range(FOLDS)])
-    place, best, least = problem.begin(FOLDS), torch.zeros(len(labels), classes), np.inf
+    objective = Loss("cross-entropy")
+    problem = Problem.of(Features(features[None], targets), objective, classes)
+    sure = torch.ones(len(labels))
+    sure[doubted] = 0
+    lanes = torch.stack([(folds != fold).float() * sure for fold in range(FOLDS)])
+    place, best, least = problem.begin(FOLDS), torch.zeros(len(labels), classes, dtype=torch.float64), np.inf
     for strength in STRENGTHS:
         place = problem.least(place, lanes, strength, ROUGH)
         logits = torch.zeros(len(labels), classes, dtype=torch.float64)
         for fold, head in enumerate(problem.heads(place)):
             logits[folds == fold] = head(features[folds == fold]).double()
-        loss = float(torch.nn.functional.cross_entropy(logits, targets))
+        loss = float(objective.each(logits, targets) @ sure.double())
         if loss > least:
             break
         best, least = logits, loss

@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from resnetkit.api import check as check
     from resnetkit.api import compare as compare
     from resnetkit.api import find_lr as find_lr
     from resnetkit.api import load as load
@@ -47,6 +48,7 @@ HOMES = {
     "UsageError": "errors",
     "WeightsError": "errors",
     "compare": "api",
+    "check": "api",
     "create_model": "create",
     "features": "backbone",
     "find_lr": "api",

@@ -1,16 +1,19 @@
-"""The public verbs: train, load and import, each a few lines over the rooms that do the work."""
+"""The public verbs: train, load, check and import, each a few lines over the rooms that do the work."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from resnetkit import foreign, modelfile, pretrained, published, rates, recipes
+from resnetkit import foreign, modelfile, pretrained, published, rates, recipes, weights
 from resnetkit.assumptions import amend, assume
-from resnetkit.classifier import Classifier, load
+from resnetkit.classifier import Classifier, load, usual_workers
 from resnetkit.comparison import compare
+from resnetkit.data.decode import MAX_PIXELS
+from resnetkit.data.sources import Columns
 from resnetkit.download import Watch
+from resnetkit.engine.maps import Frozen
 from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.init import initialize
 from resnetkit.mobilenets import build
@@ -20,13 +23,19 @@ from resnetkit.rates import Rates
 from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
+from resnetkit.trouble import cleaned
+from resnetkit.trouble.checkup import checkup, opened
+from resnetkit.trouble.cleaned import write_cleaned
+from resnetkit.trouble.features import Judge
+from resnetkit.trouble.finding import Checkup
 from resnetkit.walk import shapes
-from resnetkit.weights import Match, check, fill, head_in
+from resnetkit.weights import Match, fill, head_in
 
 __all__ = [
     "Imported",
     "Rates",
     "Result",
+    "check",
     "compare",
     "find_lr",
     "import_weights",
@@ -80,6 +89,40 @@ def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings
     run = override(Run(), {"data": os.fspath(data), **changes})
     done = [event for event in training(run, frozenset(settings)) if isinstance(event, Done)]
     return Result(done[-1].folder, done[-1].metrics)
+
+
+def check(
+    data: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | Classifier | None = None,
+    fix: str | os.PathLike[str] | None = None,
+    columns: Columns = Columns(),  # noqa: B008 (a frozen value)
+    workers: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    watch: Callable[[int, int], None] | None = None,
+) -> Checkup:
+    """What is wrong with the pictures of ``data``, as `resnet check` finds it.
+
+    With a ``model``, labels that may be wrong are looked for by what its head sees. ``fix`` writes a list of the
+    pictures without the worst of it: see ``Checkup.cleaned``. ``watch`` is told how many of how many pictures are
+    done. Raises DataError where there is nothing to look at, UsageError where the list cannot be written.
+    """
+    if fix is not None:
+        cleaned.refuse(Path(fix))
+    source, strange = opened(os.fspath(data), columns, max_pixels)
+    if source.kind != "list" and not columns.asked() <= set(source.columns):
+        raise UsageError(f"{source.location} is not a list, and has no such columns", "leave the columns out")
+    if fix is not None:
+        cleaned.refuse(Path(fix), source)
+    if model is not None and source.task != "classes":
+        raise UsageError(f"a model judges labels that are classes, and these are {source.task}", "leave it out")
+    judge = None
+    if model is not None:
+        loaded = load(model) if isinstance(model, str | os.PathLike) else model
+        frozen = Frozen(loaded.model, len(loaded.card.plan.stages), loaded.machine)
+        judge = Judge(frozen, loaded.card.preprocess)
+    found = checkup(source, strange, usual_workers(workers), judge=judge, watch=watch)
+    return found if fix is None else replace(found, cleaned=write_cleaned(source, found, Path(fix)))
 
 
 def find_lr(data: str | os.PathLike[str], **settings: Any) -> Rates:
@@ -144,7 +187,7 @@ def import_weights(
             crop=crop,
             partial=allow_partial,
         )
-    found = check(card.plan, state, source, partial=allow_partial)
+    found = weights.check(card.plan, state, source, partial=allow_partial)
     if allow_partial:
         found.refuse_idle()
     if head_in(shapes(card.plan))[0] in found.missing:

@@ -32,6 +32,7 @@ from resnetkit.report import board
 from resnetkit.resolve import network, refuse_weights, resolve
 from resnetkit.run import Run
 from resnetkit.settings import Facts, Settings
+from resnetkit.trouble.brief import brief
 from resnetkit.walk import strides_of_a_point
 
 Watch = Callable[[int, int], None]
@@ -139,7 +140,7 @@ def prepare(
     sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
     model = build(settings.plan)
     initialize(model, seed=run.seed, zero_last=run.zero_init, fan_in=run.init == "fan-in")
-    notes = [*source.notes, *seen.notes, *found]
+    notes = [*source.notes, *seen.notes, *brief(source, seen), *found]
     if begun and start:
         weights.fill(model, begun.state, what=plain(start))
         settings = replace(settings, fresh=tuple(begun.card.data.get(FRESH, ())))

@@ -34,20 +34,23 @@ ROOMS = """
     engine.state
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined
+    trouble.finding trouble.prints trouble.twins trouble.looks trouble.classes trouble.labels trouble.features
+    trouble.checkup trouble.cleaned trouble.brief
     report.tables report.fonts report.pictures report.scatter report.reliability report.rates
     report.chart report.phrases report.page
-    report.results report.board
+    report.results report.board report.findings
     explain.maps explain.explanation explain.written explain.embeddings explain.pairs
     runfolder sweep study mirror classifier explain.sanity explain.embedding explain.verification
     comparison promise clips report.clips
     origin division telling job forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments
-    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.comparing verbs.explaining verbs.embedding
-    verbs.networks verbs.exporting verbs.weights verbs.table cli
+    verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.checking verbs.comparing
+    verbs.explaining verbs.embedding verbs.networks verbs.exporting verbs.weights verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
-LOBBIES = ["data.__init__", "engine.__init__", "explain.__init__", "report.__init__", "verbs.__init__"]
+LOBBIES = ["data.__init__", "engine.__init__", "explain.__init__", "report.__init__", "trouble.__init__"]
+LOBBIES += ["verbs.__init__"]
 DOORS = ["__init__", "__main__"]  # of the package and the command
 
 # What may be imported inside a function, and why. Everything else stands at the top of its file.
@@ -60,6 +63,7 @@ LATE = {
     "verbs.comparing": {"resnetkit"},
     "verbs.explaining": {"resnetkit"},
     "verbs.embedding": {"resnetkit"},
+    "verbs.checking": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
     "verbs.weights": {"resnetkit"},

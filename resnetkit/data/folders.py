@@ -171,7 +171,7 @@ def as_part(part: PartName, walk: Walk, labels: NDArray[np.int64], max_pixels: i
     def encoded(i: int) -> bytes:
         return read_file(walk.base / names[i], shown + names[i])
 
-    return Part(part, names, labels, read, encoded)
+    return Part(part, names, labels, read, encoded, folder=walk.base)
 
 
 def remarks(walk: Walk) -> list[str]:

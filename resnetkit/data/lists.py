@@ -297,4 +297,4 @@ def as_part(part: PartName, base: Path, lines: list[Line], labels: Labels, max_p
     def encoded(i: int) -> bytes:
         return read_file(base / names[i], names[i])
 
-    return Part(part, names, labels, read, encoded, groups, weights if len(weights) else None)
+    return Part(part, names, labels, read, encoded, groups, weights if len(weights) else None, base)

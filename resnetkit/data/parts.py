@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,14 @@ Labels = NDArray[Any]
 WNID = re.compile(r"n\d{8}( |$)")
 
 
+class StrangeClassError(DataError):
+    """A part has classes, ``extra``, that are not among the ``known`` ones."""
+
+    def __init__(self, what: str, fix: str, known: tuple[str, ...] = (), extra: tuple[str, ...] = ()) -> None:
+        super().__init__(what, fix)
+        self.known, self.extra = known, extra
+
+
 @dataclass(frozen=True)
 class Part:
     """Pictures that stand together. What reads one raises DataError naming it."""
@@ -33,6 +42,7 @@ class Part:
     encoded: Callable[[int], bytes]  # the picture as it is stored, for hashing
     groups: tuple[str, ...] | None = None  # pictures of one group, such as a patient, belong to one side of a split
     weights: NDArray[np.float64] | None = None  # (n,) how much each picture counts while it is learned from
+    folder: Path | None = None  # that the names are seen from, where each picture is a file of its own
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ def subset(part: Part, index: NDArray[np.int64]) -> Part:
         lambda i: part.encoded(chosen[i]),
         None if part.groups is None else tuple(part.groups[i] for i in chosen),
         None if part.weights is None else part.weights[index],
+        part.folder,
     )
 
 
@@ -100,10 +111,12 @@ def agree(
             fix = "rename it, or leave it out of that part"
             if given is not None and not any(name in place for names in found.values() for name in names):
                 fix = f"give pictures of the classes that it has: {some(classes)}"
-            raise DataError(
+            raise StrangeClassError(
                 f"{location}: {part} has {'a class' if len(extra) == 1 else 'classes'} that {whose} does not have: "
                 f"{some(extra)}{resembling(extra[0], classes)}",
                 fix,
+                classes,
+                tuple(extra),
             )
         labels[part] = np.fromiter((place[name] for name in names), np.int64, len(names))
     return classes, labels

@@ -1,6 +1,7 @@
 """Every verb by its name, and what other tools call them."""
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.checking import check, check_flags
 from resnetkit.verbs.comparing import compare, compare_flags
 from resnetkit.verbs.embedding import embed, embed_flags, nearest, nearest_flags, verify, verify_flags
 from resnetkit.verbs.explaining import explain, explain_flags
@@ -48,6 +49,9 @@ VERBS = {
     "verify": Verb(
         "MODEL PAIRS [--roc FILE] [--json]", "tell pairs of the same from others, as with faces", verify_flags, verify
     ),
+    "check": Verb(
+        "DATA [--model MODEL] [--fix LIST.csv] [--json]", "find what is wrong with the data", check_flags, check
+    ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
     ),
@@ -77,6 +81,8 @@ SYNONYMS = {
     "lrfind": "lr",
     "lr-finder": "lr",
     "lr_find": "lr",
+    "audit": "check",
+    "inspect": "check",
     "val": "eval",
     "validate": "eval",
     "evaluate": "eval",

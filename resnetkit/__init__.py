@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from resnetkit.errors import ResourceError as ResourceError
     from resnetkit.errors import UsageError as UsageError
     from resnetkit.errors import WeightsError as WeightsError
+    from resnetkit.explain.embedding import embed as embed
+    from resnetkit.explain.verification import verify as verify
     from resnetkit.layout import lay_out as lay_out
     from resnetkit.model import BasicBlock as BasicBlock
     from resnetkit.model import Bottleneck as Bottleneck
@@ -50,12 +52,14 @@ HOMES = {
     "compare": "api",
     "check": "api",
     "create_model": "create",
+    "embed": "explain.embedding",
     "features": "backbone",
     "find_lr": "api",
     "lay_out": "layout",
     "list_models": "create",
     "load": "api",
     "train": "api",
+    "verify": "explain.verification",
     "watch": "clips",
 }
 

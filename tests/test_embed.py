@@ -19,10 +19,9 @@ from resnetkit.classifier import Classifier
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 from resnetkit.errors import DataError, UsageError
-from resnetkit.explain import embedding, embeddings, pairs
+from resnetkit.explain import embeddings, pairs
 from resnetkit.explain.embeddings import Embeddings, fingerprint
 from resnetkit.explain.pairs import Verification, best_threshold, halves, read_pairs, wilson
-from resnetkit.explain.verification import verify
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card, save
@@ -62,7 +61,7 @@ def test_features_are_what_the_head_sees(taps: Taps | None, tmp_path: Path) -> N
 
 
 def test_a_data_set_of_other_classes(tmp_path: Path) -> None:
-    found = embedding.embed(classifier(), photos(tmp_path))
+    found = resnetkit.embed(classifier(), photos(tmp_path))
     assert found.names[:3] == ("train/ant/0.png", "train/ant/1.png", "train/bee/0.png")
     assert found.labels == ("ant", "ant", "bee", "bee", "cow", "cow") * 2
     assert found.parts == ("train",) * 6 + ("val",) * 6
@@ -73,7 +72,7 @@ def test_a_data_set_of_other_classes(tmp_path: Path) -> None:
 def test_a_folder_of_pictures_alone(tmp_path: Path) -> None:
     noise(tmp_path / "a.png", 1)
     (tmp_path / "b.png").write_bytes(b"")
-    found = embedding.embed(classifier(), tmp_path)
+    found = resnetkit.embed(classifier(), tmp_path)
     assert found.names == (str(tmp_path / "a.png"),)
     assert found.labels == found.parts == ("",)
     assert len(found.errors) == 1
@@ -81,7 +80,7 @@ def test_a_folder_of_pictures_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["npz", "parquet"])
 def test_files_hold_them(suffix: str, tmp_path: Path) -> None:
-    found = embedding.embed(classifier(), photos(tmp_path / "d"))
+    found = resnetkit.embed(classifier(), photos(tmp_path / "d"))
     out = tmp_path / f"e.{suffix}"
     found.save(out)
     found.save(out)  # its own kind is replaced
@@ -236,7 +235,7 @@ def test_pairs_of_files(tmp_path: Path) -> None:
     lines = [f"{i}.png,{i}b.png,1" for i in range(6)] + [f"{i}.png,{(i + 1) % 6}b.png,0" for i in range(6)]
     (tmp_path / "bad.png").write_bytes(b"")
     path = write_list(tmp_path / "p.csv", "first,second,same", *lines, "0.png,bad.png,1")
-    found = verify(classifier(), path)
+    found = resnetkit.verify(classifier(), path)
     np.testing.assert_allclose(found.likeness[:6], 1, atol=1e-6)
     assert (found.likeness[6:] < 1).all()
     assert found.as_dict()["accuracy"] == found.auc == 1
@@ -273,7 +272,7 @@ def test_the_commands(tmp_path: Path) -> None:
     said = resnet("verify", "m.safetensors", "p.csv", "--roc", "roc.csv", cwd=tmp_path)
     assert said.code == 0
     assert "8 pairs, 4 of the same" in said.out
-    found = verify(resnetkit.load(tmp_path / "m.safetensors"), tmp_path / "p.csv")
+    found = resnetkit.verify(resnetkit.load(tmp_path / "m.safetensors"), tmp_path / "p.csv")
     assert f"area under the ROC curve {found.auc:.4f}" in said.out
     with open(tmp_path / "roc.csv", encoding="utf-8", newline="") as file:
         assert len(list(csv.reader(file))) == 1 + len(found.roc[0])

@@ -333,7 +333,9 @@ def test_names_never_collide_and_nothing_of_others_is_overwritten(tmp_path: Path
     assert [path.name for path in written.write(tmp_path, other)] == ["x.gradcam-4.png"]
     assert written.write(tmp_path, one, maps=True) == first  # the same again
     assert [path.name for path in written.write(tmp_path, replace(one, name="n1"))] == ["x.gradcam-5.png"]
-    (tmp_path / "x.occlusion.png").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    (same,) = written.write(tmp_path / "elsewhere", replace(one, method="occlusion"))
+    (tmp_path / "x.occlusion.png").symlink_to(same)
     assert written.write(tmp_path, replace(one, method="occlusion"))[0].name == "x.occlusion-2.png"
     assert (tmp_path / "x.gradcam.png").read_bytes() == b"mine"
     assert (tmp_path / "x.gradcam-2.npz").read_bytes() == b"mine too"

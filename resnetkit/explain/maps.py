@@ -89,14 +89,12 @@ def cam(network: Network, image: Tensor, target: int, method: str, stage: int | 
 def kept(network: Network, stage: int | None) -> Iterator[list[Tensor]]:
     """The map behind a stage, or those that are averaged for the head, meanwhile.
 
-    What follows a stage gets a copy, for it may write into it. The head gets copies as well, so that the gradient of a
-    map that later stages see too is that of its way to the head.
+    The head gets copies, so that the gradient of a map that later stages see too is that of its way to the head alone.
     """
     maps: list[Tensor] = []
 
-    def after(_module: nn.Module, _inputs: object, answer: Tensor) -> Tensor:
-        maps.append(answer)
-        return answer.clone()
+    def after(_module: nn.Module, _inputs: object, answer: Tensor) -> None:
+        maps.append(answer)  # into which nothing writes: every block begins with a convolution or a norm
 
     def before(_module: nn.Module, inputs: tuple[Tensor]) -> Tensor:
         maps.append(inputs[0].clone())

@@ -254,7 +254,7 @@ def test_planted_trouble(data_dir: Path, tmp_path: Path, monkeypatch: pytest.Mon
     part, names = source.parts["train"], source.classes
     chosen = rng.permutation(len(part.names))[:1000].tolist()
     labels, swapped = part.labels[chosen], set(rng.permutation(700)[:20].tolist())
-    known, copies, near = set(), [], []
+    known, copies, near = set[str](), list[str](), list[str]()
     for k, i in enumerate(chosen):
         label = int(labels[k] + rng.integers(1, 10)) % 10 if k in swapped else int(labels[k])
         place = "train" if k < 700 or label == 3 else "test"

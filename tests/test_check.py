@@ -111,7 +111,7 @@ def test_candidates_are_all_pairs_within_the_radius(monkeypatch: pytest.MonkeyPa
     rng = np.random.default_rng(0)
     waves = rng.integers(0, 2**63, 150, np.uint64)
     flips = [sum(1 << int(b) for b in rng.permutation(64)[:k]) for k in range(20)]
-    waves = np.concatenate([waves, waves[:20] ^ np.array(flips, np.uint64)])
+    waves = np.concatenate([waves, waves[:20] ^ np.array(flips, np.uint64), waves[:1], waves[:1]])
     found = sorted(tuple(pair) for some in candidates(waves) for pair in some.tolist())
     bits = [[(int(a) ^ int(b)).bit_count() for b in waves] for a in waves]
     n = len(waves)
@@ -149,6 +149,12 @@ def test_what_all_pictures_have_is_not_odd(tmp_path: Path) -> None:
     for seed, name in enumerate(GOOD):
         image = photo(tmp_path / name, seed).convert("L").filter(ImageFilter.GaussianBlur(4))
         Image.fromarray((np.asarray(image) // 8).astype(np.uint8)).save(tmp_path / name)
+    assert not resnetkit.check(tmp_path).findings
+
+
+def test_where_all_are_blurred_none_is(tmp_path: Path) -> None:
+    for seed, name in enumerate(GOOD):
+        photo(tmp_path / name, seed).filter(ImageFilter.GaussianBlur(5)).save(tmp_path / name)
     assert not resnetkit.check(tmp_path).findings
 
 
@@ -208,7 +214,7 @@ def test_the_worst_comes_first(tmp_path: Path) -> None:
 
 
 def test_suspects_by_hand() -> None:
-    """Thresholds 0.7, 0.6 and 0.5; pictures 3 and 6 are sure of another class than their label."""
+    """Thresholds 0.6, 0.6 and 0.5; pictures 3 and 6 are sure of another class than their label."""
     table = [
         ("a", 0.9, 0.1, 0.0),
         ("a", 0.8, 0.1, 0.1),
@@ -219,13 +225,16 @@ def test_suspects_by_hand() -> None:
         ("b", 0.8, 0.1, 0.1),  # counted for a
         ("c", 0.3, 0.3, 0.4),  # counted for none
         ("c", 0.2, 0.2, 0.6),
+        ("a", 0.5, 0.3, 0.2),  # counted for none, and so the next two
+        ("a", 0.5, 0.3, 0.2),
+        ("a", 0.4, 0.45, 0.15),
     ]
     labels = np.array(["abc".index(row[0]) for row in table])
     found = suspects(np.array([row[1:] for row in table], np.float64), labels)
     assert found.joint.tolist() == [[3, 1, 0], [1, 2, 0], [0, 0, 1]]
-    assert found.rows.tolist() == [6, 3]  # 4 * 1/4 + 3 * 1/3 = 2 of them, by margins -0.7 and -0.5
-    assert found.better.tolist() == [0, 1]
-    np.testing.assert_allclose(found.margins, [-0.7, -0.5])
+    assert found.rows.tolist() == [6, 3, 11]  # 7 * 1/4 + 3 * 1/3 of them, by their margins
+    assert found.better.tolist() == [0, 1, 1]
+    np.testing.assert_allclose(found.margins, [-0.7, -0.5, -0.05])
 
 
 def test_a_picture_does_not_vouch_for_itself() -> None:

@@ -60,9 +60,11 @@ def temperature(logits: Logits, labels: Counts) -> float:
     none is wrong, or all are, and the loss would fall for ever; and where the loss falls by less than one standard
     error of that fall, picture by picture, which is where the temperature is two of its own from 1.
     """
+    if len(labels) < 2:
+        return 1.0
     wide = logits.astype(np.float64)
     right = wide.argmax(1) == labels
-    if len(labels) < 2 or right.all() or not right.any():
+    if right.all() or not right.any():
         return 1.0
 
     def loss(log: float) -> float:

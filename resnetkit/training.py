@@ -335,10 +335,12 @@ def conclude(
     job.model.load_state_dict(state.best_weights)
     split = "test" if "test" in job.sets else "val"
     answers = answered(job, split, stop, lessons)
-    val = answered(job, "val", stop, lessons) if split != "val" and card.task == "classes" else answers
     if stop:
         return None
-    if card.task == "classes" and len(val.labels):
+    if card.task == "classes":
+        val = answers if split == "val" else answered(job, "val", stop, lessons)
+        if stop:
+            return None
         card = replace(card, temperature=temperature(val.logits, val.labels))
         modelfile.save(
             folder.path / "best.safetensors", state.best_weights, replace(card, metrics=chosen_by(job, best))

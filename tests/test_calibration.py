@@ -76,6 +76,7 @@ def test_where_none_or_all_are_wrong_nothing_is_told() -> None:
     assert temperature(logits, labels) == 1
     assert temperature(logits, (labels + 1) % 4) == 1
     assert temperature(logits[:1], labels[:1]) == 1
+    assert temperature(np.empty((0, 0), np.float32), labels[:0]) == 1
     assert temperature(np.zeros((9, 3), np.float32), np.arange(9) % 3) == 1
 
 

@@ -261,7 +261,7 @@ def test_a_file_named_like_a_setting_is_a_file(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     Path("top=3").touch()
     assert parser_of("predict").read(["m", "top=3"]).path == ["top=3"]
-    assert parser_of("predict").read(["m", "sky=3"]).path == ["sky=3"]
+    assert parser_of("predict").read(["m", "angle=3"]).path == ["angle=3"]
 
 
 # What went wrong within a verb

@@ -144,3 +144,7 @@ def test_what_cannot_be_compared_is_refused(data: Path, model: Classifier, tmp_p
     with pytest.raises(DataError, match="different pictures"):
         resnetkit.compare(model, run.model, whole)
     refused(resnet("compare", model.folder or "", run.folder, whole), 3, "different pictures", "test part")
+    second = resnetkit.train(whole, model="resnet20", size=16, epochs=1, batch=8, seed=7, out=str(tmp_path / "other"))
+    assert second.metrics["n"] == run.metrics["n"]  # as many, but not the same ones
+    with pytest.raises(DataError, match="different pictures"):
+        resnetkit.compare(run.model, second.model, whole)

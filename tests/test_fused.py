@@ -172,6 +172,8 @@ def test_a_sum_is_written_over_only_what_nobody_else_holds() -> None:
         torch.testing.assert_close(one(x, other), wanted)
         torch.testing.assert_close(other, held, atol=0, rtol=0)
         torch.testing.assert_close(one(x, other, over=True), wanted)
+        if onednn.has(x):
+            torch.testing.assert_close(other, wanted)  # which is what makes it quick
 
 
 def test_a_network_in_double_stays_so() -> None:
@@ -179,3 +181,36 @@ def test_a_network_in_double_stays_so() -> None:
     x = images(model).double()
     with torch.inference_mode():
         assert apart(fused(model, torch.float64)(x), model(x)) < 1e-13
+
+
+@pytest.mark.parametrize(
+    "act", [nn.ReLU(), nn.ReLU6(), nn.LeakyReLU(), nn.LeakyReLU(0.3), nn.SiLU(), nn.GELU(), nn.GELU("tanh")], ids=str
+)
+@torch.inference_mode()
+def test_activations_are_torchs_at_large_numbers_too(act: nn.Module) -> None:
+    conv = nn.Conv2d(4, 8, 3)
+    one, x = Convolution(conv, torch.float32), 20 * torch.randn(2, 4, 9, 9)
+    assert one.take(act)
+    torch.testing.assert_close(one(x), act(conv(x)), atol=1e-4, rtol=1e-5)
+
+
+def test_a_convolution_takes_one_norm_and_then_one_activation() -> None:
+    one = Convolution(nn.Conv2d(4, 4, 1), torch.float32)
+    assert one.take(nn.BatchNorm2d(4))
+    assert not one.take(nn.BatchNorm2d(4))
+    assert not one.take(nn.GroupNorm(2, 4))
+    assert one.take(nn.ReLU())
+    assert not one.take(nn.ReLU())
+    assert not Convolution(nn.Conv2d(4, 4, 1), torch.float32).take(nn.MaxPool2d(2))
+    late = Convolution(nn.Conv2d(4, 4, 1), torch.float32)
+    assert late.take(nn.ReLU())
+    assert not late.take(nn.BatchNorm2d(4))
+
+
+@torch.inference_mode()
+def test_a_network_that_is_training_is_copied_as_it_evaluates() -> None:
+    model = network("resnet20")
+    x = images(model)
+    wanted = model(x)
+    assert apart(fused(model.train())(x), wanted) < 5e-6
+    assert model.training

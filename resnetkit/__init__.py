@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resnetkit.clips import watch as watch
     from resnetkit.create import create_model as create_model
     from resnetkit.create import list_models as list_models
+    from resnetkit.deployed import load_export as load_export
     from resnetkit.errors import DataError as DataError
     from resnetkit.errors import DivergedError as DivergedError
     from resnetkit.errors import KitError as KitError
@@ -58,6 +59,7 @@ HOMES = {
     "lay_out": "layout",
     "list_models": "create",
     "load": "api",
+    "load_export": "deployed",
     "train": "api",
     "verify": "explain.verification",
     "watch": "clips",

@@ -56,6 +56,7 @@ ALIASES = {
     "part_column": "split-column split-col set-column",
     "group_column": "group-col groups patient-column",
     "group_pattern": "group-regex group-re name-pattern",
+    "on_bad": "on-bad-lines on-error ignore-errors skip-errors skip-bad skip-corrupt skip-broken ignore-corrupt",
     "fold": "folds k-folds kfold k-fold n-splits cv n-folds num-folds cross-validation",
     "flip": "hflip fliplr horizontal-flip",
     "crop_scale": "scale min-scale",

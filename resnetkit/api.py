@@ -8,14 +8,17 @@ from typing import Any
 
 from resnetkit import foreign, modelfile, pretrained, published, rates, recipes, weights
 from resnetkit.assumptions import amend, assume
-from resnetkit.classifier import Classifier, load, usual_workers
+from resnetkit.classifier import Classifier, ModelOrPath, load, model_of
 from resnetkit.comparison import compare
 from resnetkit.data.decode import MAX_PIXELS
-from resnetkit.data.sources import Columns
+from resnetkit.data.lists import columns_given
+from resnetkit.data.sources import Columns, open_strange
 from resnetkit.download import Watch
-from resnetkit.engine.maps import Frozen
+from resnetkit.engine.device import choose
+from resnetkit.engine.solve import FOLDS
 from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.init import initialize
+from resnetkit.inputs import path_of, usual_workers
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.pretrained import Got
@@ -24,7 +27,7 @@ from resnetkit.run import Run, override
 from resnetkit.tasks import TASKS
 from resnetkit.training import Done, resuming, training
 from resnetkit.trouble import cleaned
-from resnetkit.trouble.checkup import checkup, opened
+from resnetkit.trouble.checkup import Trial, checkup
 from resnetkit.trouble.cleaned import write_cleaned
 from resnetkit.trouble.features import Judge
 from resnetkit.trouble.finding import Checkup
@@ -44,6 +47,8 @@ __all__ = [
     "train",
     "training",
 ]
+
+MOST_FOLDS = 100
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings
     DivergedError when the loss is lost, Stopped after Ctrl-C or SIGTERM with everything saved.
     """
     changes = recipes.settings(recipe, settings) if recipe is not None else settings
-    run = override(Run(), {"data": os.fspath(data), **changes})
+    run = override(Run(), {"data": path_of(data), **changes})
     done = [event for event in training(run, frozenset(settings)) if isinstance(event, Done)]
     return Result(done[-1].folder, done[-1].metrics)
 
@@ -94,34 +99,45 @@ def train(data: str | os.PathLike[str], *, recipe: str | None = None, **settings
 def check(
     data: str | os.PathLike[str],
     *,
-    model: str | os.PathLike[str] | Classifier | None = None,
+    model: ModelOrPath | None = None,
+    folds: int | None = None,
+    device: str = "auto",
     fix: str | os.PathLike[str] | None = None,
     columns: Columns = Columns(),  # noqa: B008 (a frozen value)
     workers: int | None = None,
     max_pixels: int = MAX_PIXELS,
     watch: Callable[[int, int], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Checkup:
     """What is wrong with the pictures of ``data``, as `resnet check` finds it.
 
-    With a ``model``, labels that may be wrong are looked for by what its head sees. ``fix`` writes a list of the
-    pictures without the worst of it: see ``Checkup.cleaned``. ``watch`` is told how many of how many pictures are
-    done. Raises DataError where there is nothing to look at, UsageError where the list cannot be written.
+    With a ``model``, labels that may be wrong are looked for by what its head sees, of each of so many ``folds`` [5]
+    by a head that did not learn it; with ``folds`` alone by small networks that learn here, on ``device``, for which
+    ``tell`` hears how long they will take. ``fix`` writes a list of the pictures without the worst of it: see
+    ``Checkup.cleaned``. ``watch`` is told how many of how many pictures are done. Raises DataError where there is
+    nothing to look at, UsageError where the list cannot be written or a setting can have no effect.
     """
+    if folds is not None and (type(folds) is not int or not 2 <= folds <= MOST_FOLDS):
+        raise UsageError(f"folds is {folds!r:.80}; it takes a whole number from 2 to {MOST_FOLDS}", "folds=5")
+    if device != "auto" and (folds is None or model is not None):
+        raise UsageError("device would have no effect: no network learns here", "leave it out, or load the model there")
     if fix is not None:
         cleaned.refuse(Path(fix))
-    source, strange = opened(os.fspath(data), columns, max_pixels)
+    workers, columns = usual_workers(workers), columns_given(columns)
+    source, strange = open_strange(path_of(data), columns, max_pixels)
     if source.kind != "list" and not columns.asked() <= set(source.columns):
         raise UsageError(f"{source.location} is not a list, and has no such columns", "leave the columns out")
     if fix is not None:
         cleaned.refuse(Path(fix), source)
-    if model is not None and source.task != "classes":
-        raise UsageError(f"a model judges labels that are classes, and these are {source.task}", "leave it out")
-    judge = None
+    if (model is not None or folds is not None) and source.task != "classes":
+        what = "a model judges" if model is not None else "folds judge"
+        raise UsageError(f"{what} labels that are classes, and these are {source.task}", "leave it out")
+    trial = Trial(choose(device), folds, tell) if folds is not None else None
     if model is not None:
-        loaded = load(model) if isinstance(model, str | os.PathLike) else model
-        frozen = Frozen(loaded.model, len(loaded.card.plan.stages), loaded.machine)
-        judge = Judge(frozen, loaded.card.preprocess)
-    found = checkup(source, strange, usual_workers(workers), judge=judge, watch=watch)
+        loaded = model_of(model)
+        trial = Trial(Judge.of(loaded.model, loaded.machine, loaded.card.preprocess), folds or FOLDS)
+    found = checkup(source, strange, workers, trial=trial, watch=watch)
+    found = replace(found, remedies=cleaned.remedies(source, found))
     return found if fix is None else replace(found, cleaned=write_cleaned(source, found, Path(fix)))
 
 
@@ -131,7 +147,7 @@ def find_lr(data: str | os.PathLike[str], **settings: Any) -> Rates:
     Takes at most a hundred steps of that run, and keeps nothing but, in a new folder ``out``, lr.png and lr.csv.
     Raises as train does, UsageError for a setting that plays no part, DivergedError where the loss falls at no rate.
     """
-    run = override(Run(), {"data": os.fspath(data), **settings})
+    run = override(Run(), {"data": path_of(data), **settings})
     return rates.search(rates.ready(run, frozenset(settings)))
 
 

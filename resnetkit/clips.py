@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 
 from resnetkit import metrics
-from resnetkit.classifier import Classifier, Input, Prediction, usual_workers
+from resnetkit.answerer import Answerer
+from resnetkit.answers import EVAL_BATCH, SMALL
 from resnetkit.data import video
 from resnetkit.data.decode import MAX_PIXELS
 from resnetkit.data.video import Frame
-from resnetkit.engine.evaluate import EVAL_BATCH, SMALL
 from resnetkit.errors import DataError, UsageError
+from resnetkit.inputs import Input, usual_workers
+from resnetkit.prediction import Prediction
 from resnetkit.smoothing import Moment, Smoothing
 from resnetkit.spans import span
 
@@ -73,7 +75,7 @@ Answer = Prediction | FrameAnswer | Summary | DataError
 
 
 def watch(
-    model: Classifier,
+    model: Answerer,
     path: str | os.PathLike[str],
     *,
     every: int | str = 1,
@@ -119,7 +121,7 @@ def watch(
     )
 
 
-def refuse_task(model: Classifier) -> None:
+def refuse_task(model: Answerer) -> None:
     """Stretches and their probabilities are of classes: UsageError for a model of tags or numbers."""
     if model.card.task != "classes":
         raise UsageError(
@@ -127,7 +129,7 @@ def refuse_task(model: Classifier) -> None:
         )
 
 
-def batches(model: Classifier, frames: Iterator[Frame]) -> Iterator[tuple[list[Moment], list[Any]]]:
+def batches(model: Answerer, frames: Iterator[Frame]) -> Iterator[tuple[list[Moment], list[Any]]]:
     """Frames as the network takes them, a batch at a time; an error comes after the frames before it."""
     size = EVAL_BATCH[max(model.card.preprocess.size) <= SMALL]
     trouble: DataError | None = None
@@ -161,7 +163,7 @@ def told_apart(given: Iterable[Input], frames: bool) -> Iterator[tuple[bool, Inp
 
 
 def answers(
-    model: Classifier,
+    model: Answerer,
     inputs: Iterable[tuple[bool, Input]],
     *,
     every: int | str = 1,

@@ -1,18 +1,19 @@
 """Which pictures of a source are train, val and test, and what is known of them before anything is decided."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.data.parts import Labels, PartName, Source, subset
+from resnetkit.data.skipped import Places
 from resnetkit.data.sources import Columns
-from resnetkit.data.split import carve, groups_of
+from resnetkit.data.split import carve
 from resnetkit.data.survey import Survey
 from resnetkit.errors import DataError, some
 from resnetkit.metrics import Scale
 from resnetkit.run import Run, fold_of
 from resnetkit.settings import Facts, Settings
+
+FAR = 0.5  # of the share to validate with, by which groups may miss it before that is said
 
 
 def columns_of(run: Run) -> Columns:
@@ -28,14 +29,16 @@ def columns_of(run: Run) -> Columns:
     )
 
 
-def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, tuple[Any, NDArray[np.int64]]]]:
-    """Which pictures of which part of the source are train, val and test."""
+def lay_parts(source: Source, run: Run) -> Places:
+    """Which pictures of which part of the source are train, val and test.
+
+    By their names alone, so that a file that breaks or is mended moves no other from part to part.
+    """
     whole: PartName = "train" if "train" in source.parts else "all"
     part = source.parts[whole]
     everything = np.arange(len(part.labels), dtype=np.int64)
-    has_val = "val" in source.parts
-    places: dict[str, tuple[Any, NDArray[np.int64]]] = {}
-    if has_val:
+    places: Places = {}
+    if "val" in source.parts:
         places["train"] = whole, everything
     else:
         train, val = carve(
@@ -44,26 +47,36 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
             source.classes,
             share=run.val_share,
             seed=run.seed,
-            groups=groups_of(part.names, run.group_pattern) if run.group_pattern else part.groups,
+            groups=part.groups,
             task=source.task,
             fold=fold_of(run.fold) if run.fold else None,
         )
         places |= {"train": (whole, train), "val": (whole, val)}
-    for name in ("val", "test"):
+        if part.groups is not None and run.fold is None:
+            source.notes.extend(far_from(run.val_share, len(val), len(part.labels), len(set(part.groups))))
+    others: tuple[PartName, ...] = ("val", "test")
+    for name in others:
         if name in source.parts:
             places[name] = name, np.arange(len(source.parts[name].labels), dtype=np.int64)
-    learned = subset(part, places["train"][1])
+    return places
+
+
+def facts_of(source: Source, seen: Survey, places: Places) -> Facts:
+    """What the pictures say that a run learns from, and the files around them."""
+    whole, index = places["train"]
+    learned = subset(source.parts[whole], index)
+    depths = seen.shapes[seen.rows[whole], 2]
     if learned.weights is not None and not learned.weights.any():
         raise DataError(f"{source.location}: every picture to train on has the weight 0", "give some a weight above 0")
-    facts = Facts(
-        pictures=len(places["train"][1]),
+    return Facts(
+        pictures=len(index),
         classes=source.classes,
         uniform=None if seen.stack is None else seen.stack.shape[1:3],
         channels=source.channels,
-        has_val=has_val,
+        has_val="val" in source.parts,
         arrays=source.arrays,
         listed=source.kind == "list",
-        grey=bool((seen.shapes[seen.rows[whole], 2] == 1).all()),
+        grey=bool((depths[seen.readable[seen.rows[whole]]] == 1).all()),
         columns=source.columns,
         counts=tuple(np.bincount(learned.labels, minlength=len(source.classes)).tolist())
         if source.task == "classes"
@@ -71,7 +84,14 @@ def lay_parts(source: Source, seen: Survey, run: Run) -> tuple[Facts, dict[str, 
         task=source.task,
         scale=scale_of(source, learned.labels) if source.task == "numbers" else (),
     )
-    return facts, places
+
+
+def far_from(share: float, held: int, count: int, groups: int) -> list[str]:
+    """A note where whole groups hold out far more or fewer pictures than were asked for."""
+    if abs(held - share * count) <= share * count * FAR:
+        return []
+    what = f"groups are never parted, of which there are {groups:,}: {held:,} of {count:,} pictures validate"
+    return [f"{what} ({held / count:.1%}), where {share:.0%} were asked for"]
 
 
 def scale_of(source: Source, numbers: Labels) -> Scale:
@@ -83,7 +103,7 @@ def scale_of(source: Source, numbers: Labels) -> Scale:
     return tuple(zip(mean.tolist(), deviation.tolist(), strict=True))
 
 
-def stack_of(seen: Survey, whole: Any, index: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8] | None:
+def stack_of(seen: Survey, whole: PartName, index: NDArray[np.int64], settings: Settings) -> NDArray[np.uint8] | None:
     """The pixels of one part, if all were kept, in the channels that the network takes."""
     if seen.stack is None:
         return None

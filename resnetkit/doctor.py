@@ -18,6 +18,7 @@ EXTRAS = {
     "fonts": ("noto-cjk-sans-otc", "manimgx-fonts"),
     "tensorboard": ("tensorboard",),
     "sweep": ("optuna",),
+    "export": ("onnx", "onnxruntime", "openvino"),
 }  # what pip calls them: resnetkit[data]
 
 

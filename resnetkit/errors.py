@@ -64,6 +64,11 @@ def plain(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in str(text))
 
 
+def many(count: int, noun: str) -> str:
+    """``1 picture`` or ``1,200 pictures``: so many of a noun that takes an s."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def some(items: Iterable[object], most: int = 5) -> str:
     """The first few of many, none of them endless, and how many there are."""
     names = [text if len(text := plain(item)) <= LONGEST else text[: LONGEST - 3] + "..." for item in items]

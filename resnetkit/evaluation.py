@@ -1,14 +1,17 @@
 """What a network got right and wrong on one part of the data, in figures that add up."""
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 from resnetkit import calibration, intervals, metrics, rejection
+from resnetkit.answers import Answers
+from resnetkit.data.decode import Picture
 from resnetkit.data.parts import Labels
-from resnetkit.engine.evaluate import Answers
 from resnetkit.errors import DataError, some
+from resnetkit.intervals import FEWEST
 from resnetkit.reject import Reject
 from resnetkit.slices import Looks, Slice, slices
 from resnetkit.tasks import TaskName
@@ -29,6 +32,8 @@ class Examined(ABC):
     groups: tuple[str, ...] | None = None  # of all pictures of the part, where those of one group may err together
     reject: Reject | None = None  # what the model promises, of classes
     looks: Looks | None = None  # of all pictures of the part, where they were read one by one
+    # Any picture of the part, while it is where it was.
+    read: Callable[[int], Picture] | None = field(default=None, compare=False, repr=False)
     mirror: bool = False  # each answer is the mean of those to the picture and to its mirror image
 
     task: TaskName = "classes"
@@ -156,15 +161,18 @@ class Evaluation(Examined):
     def asides(self) -> list[str]:
         span, whose = self.intervals["accuracy"], self.intervals
         over = f"{whose['level']:.0%} of such intervals hold the true figure"
-        known = (
-            f"accuracy between {span.low:.2%} and {span.high:.2%} ({over})" if span else "one group alone: no interval"
-        )
+        few = f"too few groups ({whose['units']}) to say how far these may be off"
+        alike = f"the {whose['units']} groups are all alike, which says nothing of how far these may be off"
+        lacks = few if whose["units"] < FEWEST else alike
+        known = f"accuracy between {span.low:.2%} and {span.high:.2%} ({over})" if span else lacks
         now, before = self.calibration["ece"], self.calibration["before"]["ece"]
         cooled = f" with temperature {self.temperature:g}, {before:.2%} without" if self.temperature != 1 else ""
+        chosen = ["these pictures chose the epoch too: the true figures may be a little worse"] * (self.split == "val")
         return [
             f"balanced accuracy {self.total.recall:.2%}, macro F1 {self.total.f1:.4f}, {known}",
             f"calibration error {now:.2%}{cooled}",
             *self.kept_back(),
+            *chosen,
         ]
 
     def kept_back(self) -> list[str]:
@@ -173,6 +181,7 @@ class Evaluation(Examined):
             return []
         here, promised = self.selective["reject"]["here"], f"at most {self.reject.risk:.2%} wrong"
         wrong = f"{here['wrong']:,} of {here['answered']:,} answers wrong ({here['risk']:.2%})"
+        wrong += ", of pictures that such thresholds are chosen on" * (self.split == "val")
         below = f"below {self.reject.threshold:.2%} a picture is unknown"
         return [f"{below}, which promises {promised}: {here['unknown']:,} unknown, {wrong}"]
 

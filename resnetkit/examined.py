@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from resnetkit.answers import Answers
 from resnetkit.data.parts import Part
-from resnetkit.engine.evaluate import Answers
 from resnetkit.errors import some
 from resnetkit.evaluation import Evaluation, Examined
 from resnetkit.measuring import NumberEvaluation
@@ -40,5 +40,6 @@ def examined(
         part.groups,
         card.reject,
         looks,
+        part.read,
         mirror,
     )

@@ -120,8 +120,18 @@ class Parser(argparse.ArgumentParser):
                 places.append(word)
         if waiting:
             raise UsageError(f"{waiting} needs a value", self.see())
+        self.refuse_twice(flags)
         places += words[cut + 1 :]
         return self.parse_args([*flags, *(["--", *places] if places else [])])
+
+    def refuse_twice(self, flags: Sequence[str]) -> None:
+        """UsageError where a flag is given two values, one of which would be dropped without a word."""
+        found: dict[str, str] = {}
+        for flag in flags:
+            name = flag.partition("=")[0]
+            other = found.setdefault(f"--{name.removeprefix('--no-')}" if name.startswith("--no-") else name, flag)
+            if other != flag:
+                raise UsageError(f"{show(other)} and {show(flag)} cannot both hold", "give that flag once")
 
     def flag_in(self, word: str) -> str:
         """The flag in ``word`` if its value has to follow; UsageError where this verb has no such flag."""

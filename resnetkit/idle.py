@@ -8,7 +8,8 @@ from resnetkit.settings import Facts, Settings
 from resnetkit.walk import shapes
 
 SUMS = ("identity", "project", "pad")  # shortcuts that a branch is added to
-HELD_OUT = ("group_column", "group_pattern", "val_share", "fold")  # say which pictures validate
+HELD_OUT = ("val_share", "fold")  # say which pictures validate
+DECODED = ("max_pixels", "on_bad")  # say what becomes of pictures in files
 
 
 def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None:
@@ -55,7 +56,7 @@ def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None
             if facts.listed
             else dict.fromkeys(set(COLUMNS) - set(facts.columns), "the data is not a list of pictures")
         ),
-        "max_pixels": facts.arrays and "the data is bare arrays, which no decoder reads",
+        **dict.fromkeys(DECODED, facts.arrays and "the data is bare arrays, which no decoder reads"),
     }
     if facts.task != "classes" and "balanced" in (run.class_weights, run.sampling):
         name = "class-weights" if run.class_weights == "balanced" else "sampling"

@@ -1,6 +1,6 @@
 """How far a figure may be off for want of pictures: intervals, by formula or by drawing the pictures again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,10 +9,12 @@ from scipy.sparse import csr_array
 from scipy.special import ndtr, ndtri, stdtrit
 
 from resnetkit import dice
+from resnetkit.errors import UsageError, nearest, plain
 from resnetkit.metrics import Counts, Shares
 
 LEVEL = 0.95  # share of such intervals that hold the true figure
 DRAWS = 1000
+FEWEST = 8  # units that tell how far they are apart; of fewer even widened intervals were far too short
 AT_ONCE = 1 << 22  # numbers drawn at a time
 
 
@@ -57,12 +59,12 @@ def resampled(figures: csr_array, units: Counts, draws: int = DRAWS) -> Shares:
 
 
 def between(values: Shares, units: int, level: float = LEVEL) -> Interval | None:
-    """The interval that bootstrapped ``values`` span; None where they cannot tell, as where nothing went wrong.
+    """The interval that bootstrapped ``values`` span; None where they cannot tell: of few units, or all alike.
 
     Its percentiles are widened as Student's t is wider than the normal, or few units would give intervals that are
     too short (Hesterberg 2015, What Teachers Should Know About the Bootstrap, the expanded percentile interval).
     """
-    if units < 2 or values.min() == values.max():
+    if units < FEWEST or values.min() == values.max():
         return None
     tail = float(ndtr((units / (units - 1)) ** 0.5 * stdtrit(units - 1, (1 - level) / 2)))
     low, high = np.quantile(values, [tail, 1 - tail])
@@ -117,8 +119,24 @@ def ratio(part: NDArray[Any], whole: NDArray[Any]) -> Shares:
 def over_seeds(runs: Sequence[Mapping[str, Any]], figure: str, level: float = LEVEL) -> dict[str, Any]:
     """One figure of several runs that differ in their seed alone, each run's metrics.json: mean, deviation, interval.
 
-    The interval is Student's, of the mean over all seeds; None for one run.
+    The interval is Student's, of the mean over all seeds; None for one run. Raises UsageError where there is no run,
+    for a figure that one of them does not have, and for a level that is no share above 0 and below 1.
     """
+    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
+        raise UsageError(f"level is {level!r}, no share above 0 and below 1", "leave it out for 0.95")
+    fix = 'give what json.load makes of the metrics.json of each: over_seeds([first, second], "accuracy")'
+    if isinstance(runs, str | Mapping) or not isinstance(runs, Iterable):
+        raise UsageError("these are not several runs", fix)
+    runs = list(runs)
+    if not runs:
+        raise UsageError("there is no run to say something of", fix)
+    for run in runs:
+        if not isinstance(run, Mapping):
+            raise UsageError(f"{plain(run)[:60]} is not the contents of a metrics.json", fix)
+        known = [name for name, value in run.items() if is_number(value)]
+        if figure not in known:
+            what = f"{plain(figure)[:60]} is no figure of every run{nearest(plain(figure), known)}"
+            raise UsageError(what, f"choose from {', '.join(known)}" if known else fix)
     values = np.array([run[figure] for run in runs], np.float64)
     mean, n = float(values.mean()), len(values)
     if n < 2:
@@ -127,3 +145,7 @@ def over_seeds(runs: Sequence[Mapping[str, Any]], figure: str, level: float = LE
     half = float(stdtrit(n - 1, (1 + level) / 2)) * deviation / n**0.5
     interval = Interval(mean - half, mean + half)
     return {"figure": figure, "runs": n, "mean": mean, "deviation": deviation, "level": level, "interval": interval}
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

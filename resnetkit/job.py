@@ -3,27 +3,33 @@
 import dataclasses
 import importlib.metadata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 import resnetkit
 import resnetkit.run as runs
 from resnetkit import cost, download, telling, weights
-from resnetkit.classifier import usual_workers
+from resnetkit.answers import Answers
 from resnetkit.data.batches import Examples, eval_batches, examples
+from resnetkit.data.groups import grouped
 from resnetkit.data.labels import words_of
-from resnetkit.data.parts import Part, subset
+from resnetkit.data.parts import Part, Source, subset
+from resnetkit.data.skipped import Skipped, counted, said, skip
 from resnetkit.data.sources import open_source
 from resnetkit.data.split import Row
 from resnetkit.data.survey import data_hash, moments, refuse_bad, survey
-from resnetkit.division import columns_of, lay_parts, stack_of
+from resnetkit.division import columns_of, facts_of, lay_parts, stack_of
 from resnetkit.engine import memory
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.maps import TOGETHER
 from resnetkit.engine.teacher import Teacher
 from resnetkit.errors import UsageError, plain, some
 from resnetkit.init import initialize
+from resnetkit.inputs import usual_workers
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
@@ -32,13 +38,15 @@ from resnetkit.report import board
 from resnetkit.resolve import network, refuse_weights, resolve
 from resnetkit.run import Run
 from resnetkit.settings import Facts, Settings
-from resnetkit.trouble.brief import brief
+from resnetkit.trouble.brief import brief, troubles
+from resnetkit.trouble.classes import class_sizes
+from resnetkit.trouble.finding import Finding
 from resnetkit.walk import strides_of_a_point
 
 Watch = Callable[[int, int], None]
 
 # Settings that change no weight: they stay out of the model file, so that equal networks give equal files.
-ELSEWHERE = tuple("data out device workers weights allow_partial allow_unpinned save_every tensorboard".split())
+ELSEWHERE = tuple("data out on_bad device workers weights allow_partial allow_unpinned save_every tensorboard".split())
 
 
 FRESH = "fresh"  # what a start file calls the tensors that did not come with the weights
@@ -64,6 +72,31 @@ class Job:
     facts: Facts
     begun: Card | None  # of the weights that it begins with
     teacher: Teacher | None = None
+    skipped: list[Skipped] = field(default_factory=list)  # pictures that cannot be read, of all parts
+    # Parts that have such pictures, with them, and where the others are in those.
+    whole: dict[str, tuple[Part, NDArray[np.int64]]] = field(default_factory=dict)
+    troubles: tuple[Finding, ...] = ()  # of the data, as far as they show without a further look
+
+    @property
+    def skips(self) -> dict[str, dict[str, int]]:
+        """How many pictures of each part are skipped, for what describes the data; nothing where none is."""
+        return counted(self.skipped)
+
+    @property
+    def gaps(self) -> list[str]:
+        """The same for people, with the first of them."""
+        every = len(self.split) + len(self.skipped)
+        return [said(self.skipped, every)] if self.skipped else []
+
+    def with_skipped(self, name: str, answers: Answers) -> tuple[Part, Answers]:
+        """A part with what is skipped, which is among the errors of the answers, as `resnet eval` has it."""
+        if name not in self.whole:
+            return self.parts[name], answers
+        whole, kept = self.whole[name]
+        lost = np.setdiff1d(np.arange(len(whole.names)), kept).tolist()
+        why = [one.why for one in self.skipped if one.part == name]
+        errors = [(int(kept[i]), reason) for i, reason in answers.errors] + list(zip(lost, why, strict=True))
+        return whole, replace(answers, index=kept[answers.index], errors=sorted(errors))
 
     @property
     def start_card(self) -> Card:
@@ -79,10 +112,15 @@ class Job:
         more = cost.totals(told.plan, told.preprocess.size).macs if told else 0
         return (cost.totals(self.settings.plan, self.settings.preprocess.size).macs + more) * pictures
 
+    @property
+    def class_sizes(self) -> dict[str, dict[str, int]]:
+        """Pictures of each class in each part; nothing for tags and numbers."""
+        return class_sizes(self.parts, self.settings.task, self.settings.classes)
+
     def lines(self) -> list[tuple[str, str]]:
         """What is going to happen, for people."""
         pictures = {name: len(examples.labels) for name, examples in self.sets.items()}
-        return telling.lines(self.settings, pictures, self.machine, self.workers, self.teacher)
+        return telling.lines(self.settings, pictures, self.machine, self.workers, self.teacher, len(self.skipped))
 
 
 def prepare(
@@ -90,13 +128,15 @@ def prepare(
     given: frozenset[str],
     *,
     start: Path | None = None,
+    begun_before: bool = False,
     watch: Watch | None = None,
     fetching: download.Watch | None = None,
 ) -> Job:
     """Look at the data, decide what is open, build the network. Nothing is written.
 
-    ``start`` is the network a stopped run began with, in place of ``run.weights``. ``fetching`` hears how far weights
-    are that have to be fetched. The run of the settings names the weights exactly, or none.
+    ``start`` is the network a stopped run began with, in place of ``run.weights``. ``begun_before``: the settings of
+    the run cannot be changed any more. ``fetching`` hears how far weights are that have to be fetched. The run of the
+    settings names the weights exactly, or none.
     """
     runs.refuse_idle(run, given)
     if run.tensorboard:
@@ -106,11 +146,16 @@ def prepare(
     machine = choose(run.device, run.precision)
     teacher = Teacher.read(run.teacher) if run.teacher is not None else None
     source = open_source(run.data, max_pixels=run.max_pixels, columns=columns_of(run))
+    if run.group_pattern is not None:
+        source = grouped(source, run.group_pattern)
     workers = usual_workers(run.workers)
     begun = None if run.weights == "auto" else read_weights(run, start, fetching)
     seen = survey(source, workers, progress=watch)
-    refuse_bad(seen)
-    facts, places = lay_parts(source, seen, run)
+    if run.on_bad == "stop":
+        refuse_bad(seen, remedy(source, begun_before))
+    laid = lay_parts(source, run)
+    places, skipped = skip(source, seen, laid)
+    facts = facts_of(source, seen, places)
     found: list[str] = []
     if run.weights == "auto":
         begun, found = find_weights(run, network(run, given, facts, None, {}), fetching)
@@ -140,7 +185,8 @@ def prepare(
     sets = {name: examples(part, settings.preprocess, stack=stacks[name]) for name, part in parts.items()}
     model = build(settings.plan)
     initialize(model, seed=run.seed, zero_last=run.zero_init, fan_in=run.init == "fan-in")
-    notes = [*source.notes, *seen.notes, *brief(source, seen), *found]
+    wrong = troubles(source, seen)
+    notes = [*source.notes, *seen.notes, *brief(source, wrong), *found]
     if begun and start:
         weights.fill(model, begun.state, what=plain(start))
         settings = replace(settings, fresh=tuple(begun.card.data.get(FRESH, ())))
@@ -174,6 +220,7 @@ def prepare(
         "seed": run.seed,
         "val_share": None if facts.has_val else run.val_share,
         "pictures": {name: len(part.labels) for name, part in parts.items()},
+        **counted(skipped),
     }
     blank = Card(
         model=settings.model,
@@ -186,7 +233,36 @@ def prepare(
         task=settings.task,
         scale=settings.scale,
     )
-    return Job(settings, machine, model, parts, sets, split, blank, workers, fewest, notes, facts, card, teacher)
+    return Job(
+        settings,
+        machine,
+        model,
+        parts,
+        sets,
+        split,
+        blank,
+        workers,
+        fewest,
+        notes,
+        facts,
+        card,
+        teacher,
+        skipped,
+        {
+            name: (subset(source.parts[of], index), np.flatnonzero(np.isin(index, places[name][1])))
+            for name, (of, index) in laid.items()
+            if len(index) > len(places[name][1])
+        },
+        wrong,
+    )
+
+
+def remedy(source: Source, begun: bool) -> str:
+    """What else there is to do about pictures that cannot be read, but to mend them."""
+    if begun:
+        return "; or begin a new run, with --on-bad skip"
+    listed = any(part.folder is None for part in source.parts.values())
+    return f"; or leave them out: --on-bad skip{'' if listed else ', or the list that resnet check --fix writes'}"
 
 
 def given_up(begun: Weights, settings: Settings) -> list[str]:

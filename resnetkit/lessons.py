@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from resnetkit import mapstore
+from resnetkit.answers import at_once
 from resnetkit.engine.device import Machine
-from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.losses import loss_of, targets_of
 from resnetkit.engine.maps import Frozen, Lessons, Looked, maps_of
 from resnetkit.engine.solve import Features, Problem, Tried, tried

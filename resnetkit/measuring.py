@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from resnetkit import metrics
+from resnetkit.errors import many
 from resnetkit.evaluation import Examined
 from resnetkit.tasks import TaskName
 
@@ -36,7 +37,7 @@ class NumberEvaluation(Examined):
 
     def headline(self) -> str:
         off = "; ".join(f"{row.name}: MAE {row.mae:.4g}, RMSE {row.rmse:.4g}" for row in self.rows[:3])
-        return f"R2 {self.r2:.4f} on {self.split} ({self.n:,} pictures); {off}"
+        return f"R2 {self.r2:.4f} on {self.split} ({many(self.n, 'picture')}); {off}"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of `resnet eval --json`."""

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import bdtr
 
-from resnetkit.intervals import DRAWS, LEVEL, Interval, between, resampled, units_of
+from resnetkit.intervals import DRAWS, LEVEL, Interval, between, resampled, units_of, wilson
 
 Flags = NDArray[np.bool_]
+Verdict = Literal["a", "b", "equal", "unclear"]
+CLOSE = 0.02  # of accuracy: two networks whose difference surely lies within it are as good as equal
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,42 @@ def adjusted(values: Sequence[float]) -> list[float]:
 
 
 def winner(pairs: Pairs, interval: Interval | None, *, grouped: bool, level: float = LEVEL) -> str | None:
-    """``a``, ``b``, or None where they are as good as equal.
+    """``a``, ``b``, or None where chance alone may have parted them.
 
     By McNemar's p below 1 - level, or where pictures come in groups, which it knows nothing of, by the interval.
     """
     sure = interval is not None and not interval.low <= 0 <= interval.high if grouped else pairs.p < 1 - level
     return None if not sure or pairs.difference == 0 else "a" if pairs.difference > 0 else "b"
+
+
+def verdict(pairs: Pairs, interval: Interval | None, units: int, *, grouped: bool, level: float = LEVEL) -> Verdict:
+    """``a`` or ``b`` is better, the two are ``equal`` within CLOSE, or that is ``unclear`` from so few ``units``.
+
+    Where no picture parts the two there is no interval to draw: then what is left open is how many do elsewhere.
+    """
+    better = winner(pairs, interval, grouped=grouped, level=level)
+    if better is not None:
+        return "a" if better == "a" else "b"
+    if pairs.only_a == pairs.only_b == 0:
+        return "equal" if wilson(0, units, level).high <= CLOSE else "unclear"
+    return "equal" if interval is not None and max(map(abs, interval)) <= CLOSE else "unclear"
+
+
+def coarser(a: Sequence[str] | None, b: Sequence[str] | None) -> Literal["a", "b"] | None:
+    """Which of two groupings of the same pictures to judge by, the same whichever comes first.
+
+    The one with fewer groups, which proves less; of as many, the one that opens its groups earlier.
+    """
+    if a is None or b is None:
+        return "b" if b is not None else "a" if a is not None else None
+    orders = [opened(one) for one in (a, b)]
+    return "a" if (len(set(a)), orders[0]) <= (len(set(b)), orders[1]) else "b"
+
+
+def opened(groups: Sequence[str]) -> list[int]:
+    """The number of each picture's group, counted as they come: equal for equal groupings, whatever they are called."""
+    places: dict[str, int] = {}
+    return [places.setdefault(group, len(places)) for group in groups]
 
 
 def as_json(interval: Interval | None) -> Any:

@@ -37,6 +37,7 @@ class Run:
     fold: str | None = None  # which of equal parts validates, such as 2/5; sweep --folds 5 takes all (none: val_share)
     group_pattern: str | None = None  # what names of one group have in common, such as patient\d+ (none: no groups)
     max_pixels: int = 50_000_000  # largest picture that is decoded
+    on_bad: Literal["stop", "skip"] = "stop"  # pictures that cannot be read end the run, or are left out and listed
 
     image_column: str | None = None  # of a list, or parquet: the pictures (auto: by its name)
     label_column: str | None = None  # of a list (several with commas), parquet, or JSON in tars: labels (auto: by name)

@@ -109,6 +109,8 @@ def check_out(out: str | None) -> None:
     """Refuse a folder that is not empty, before any work is done. What is in it stays as it is."""
     if out is None:
         return
+    if not out:
+        raise UsageError("--out is empty", "name a folder, or leave --out out")
     path = Path(out)
     if not os.path.lexists(path):
         return
@@ -119,6 +121,8 @@ def check_out(out: str | None) -> None:
         raise UsageError(
             f"--out {plain(out)} holds a run already", f"resnet train --resume {plain(out)}, or choose another --out"
         )
+    if {"metrics.json", "predictions.csv"} <= names:
+        raise UsageError(f"--out {plain(out)} holds an evaluation already", "name another folder with --out")
     if names:
         raise UsageError(
             f"--out {plain(out)} holds files that are not of a run, such as {plain(min(names))}",

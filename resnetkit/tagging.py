@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from resnetkit import metrics
+from resnetkit.errors import many
 from resnetkit.evaluation import Examined
 from resnetkit.tasks import TaskName
 
@@ -51,8 +52,8 @@ class TagEvaluation(Examined):
 
     def headline(self) -> str:
         return (
-            f"mean average precision {self.mean_ap:.4f} on {self.split} ({self.correct:,} of {self.n:,} pictures with "
-            f"all tags right), micro F1 {self.micro_f1:.4f}, loss {self.loss:.4f}"
+            f"mean average precision {self.mean_ap:.4f} on {self.split} ({self.correct:,} of "
+            f"{many(self.n, 'picture')} with all tags right), micro F1 {self.micro_f1:.4f}, loss {self.loss:.4f}"
         )
 
     def as_dict(self) -> dict[str, Any]:

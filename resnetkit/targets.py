@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 import resnetkit
 from resnetkit.dialects import MOBILE, TIMM_V2, TIMM_V2_DEEP, VIDEO, Dialect, to_theirs
 from resnetkit.errors import UsageError, WeightsError, nearest, plain
+from resnetkit.export.metadata import MARK
 from resnetkit.files import write_bytes
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
@@ -22,7 +24,7 @@ from resnetkit.plan import with_io
 from resnetkit.safetensor import open_regular, read_header, serialize, steady
 from resnetkit.zoo import ZOO, find
 
-MARK = "exported_by"  # in the metadata of a file, which may then be replaced by another export
+RUNTIMES = ("onnx", "openvino")  # that resnetkit.export writes for
 CROPS = {"crop": "center", "letterbox": "border", "stretch": "squash"}  # timm's words for ways to make it square
 
 
@@ -51,6 +53,7 @@ class Exported:
     model: str
     how: str
     notes: tuple[str, ...]  # what a user there has to do
+    proof: dict[str, Any] | None = None  # how it was checked; weights alone go to the bit and need none
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def export(card: Card, state: Mapping[str, Tensor], *, to: str, out: Path) -> Ex
     a model that does not exist there.
     """
     if to not in TARGETS:
-        raise UsageError(f"there is no export to {plain(to)}{nearest(to, TARGETS)}", f"--to {' or '.join(TARGETS)}")
+        known = (*TARGETS, *RUNTIMES)
+        raise UsageError(f"there is no export to {plain(to)}{nearest(to, known)}", f"--to {' or '.join(known)}")
     target = TARGETS[to]
     if out.suffix != target.suffix:
         raise UsageError(f"{plain(out)} would be a {target.suffix} file", f"name it so: --out NAME{target.suffix}")
@@ -137,16 +141,16 @@ def may_replace(out: Path) -> bool:
         return False
 
 
-def duties(card: Card) -> list[str]:
-    """What a card says of answers that weights alone do not do."""
+def duties(card: Card, *, answers: bool = False) -> list[str]:
+    """What a card says of answers that weights alone do not do; ``answers``: nor a file that goes on to answers."""
     said = []
-    if card.temperature != 1:
+    if card.temperature != 1 and not answers:
         said.append(f"divide the logits by the temperature {card.temperature:g} before the softmax")
     if card.reject is not None:
         said.append(f"call a picture unknown where no class has a probability of {card.reject.threshold:.4g}")
-    if card.task == "tags":
+    if card.task == "tags" and not answers:
         said.append("each logit is a tag of its own: take the sigmoid, not the softmax")
-    if card.task == "numbers":
+    if card.task == "numbers" and not answers:
         said.append("each logit times its deviation, plus its mean, is the answer: see scale in the metadata")
     return said
 

@@ -12,7 +12,12 @@ from resnetkit.tasks import TASKS
 
 
 def lines(
-    settings: Settings, pictures: Mapping[str, int], machine: Machine, workers: int, teacher: Teacher | None
+    settings: Settings,
+    pictures: Mapping[str, int],
+    machine: Machine,
+    workers: int,
+    teacher: Teacher | None,
+    skipped: int = 0,
 ) -> list[tuple[str, str]]:
     """What is going to happen, for people."""
     s, why = settings, settings.reasons
@@ -20,7 +25,7 @@ def lines(
     total = cost.totals(s.plan, s.preprocess.size)
     counts = ", ".join(f"{count:,} {name}" for name, count in pictures.items())
     rows = [
-        ("data", f"{counts} pictures {of_what(s)}: {some(s.classes, 10)}{held_out(s.run)}"),
+        ("data", f"{counts} pictures {of_what(s)}: {some(s.classes, 10)}{held_out(s.run, skipped)}"),
         (
             "network",
             f"{s.model}, {total.parameters:,} parameters, {cost.brief(total.macs)} multiply-adds a picture",
@@ -31,7 +36,7 @@ def lines(
         ),
         ("augment", variation(s)),
         ("fine-tune", tuning(s)),
-        ("length", f"{s.steps:,} steps of {s.batch} pictures = {s.epochs:.4g} epochs of {s.epoch_steps:,} steps"),
+        ("length", f"{s.steps:,} steps of {s.batch} pictures = {said_epochs(s.epochs)} of {s.epoch_steps:,} steps"),
         ("learning", ", ".join(extras(s))),
         ("teacher", heard(teacher, s.run) if teacher else ""),
         ("optimizer", f"{s.run.optimizer}, learning rate {s.lr:.4g} ({s.run.schedule}), decay {s.weight_decay:g}"),
@@ -45,6 +50,10 @@ def lines(
     reason |= {"optimizer": "lr", "machine": "", "batch": "", "learning": "", "fine-tune": "", "teacher": ""}
     told = [(name, text) for name, text in rows if text]
     return [(name, text + (f" ({why[reason[name]]})" if reason[name] in why else "")) for name, text in told]
+
+
+def said_epochs(count: float) -> str:
+    return "1 epoch" if count == 1 else f"{count:.4g} epochs"
 
 
 def tuning(settings: Settings) -> str:
@@ -61,10 +70,11 @@ def tuning(settings: Settings) -> str:
     return f"{said} ({mode.reason})" if mode.reason else said
 
 
-def held_out(run: Run) -> str:
-    """What is said of the pictures that validate, beside how many they are."""
+def held_out(run: Run, skipped: int) -> str:
+    """What is said of the pictures that validate, beside how many they are, and of those that are left out."""
     said = [f"fold {run.fold} validates"] if run.fold else []
     said += [f"groups by {plain(run.group_pattern)}"] if run.group_pattern else []
+    said += [f"{skipped:,} cannot be read and {'is' if skipped == 1 else 'are'} skipped"] if skipped else []
     return f"; {', '.join(said)}" if said else ""
 
 

@@ -10,23 +10,27 @@ from typing import Any
 
 import resnetkit.run as runs
 from resnetkit import download, files, modelfile, runfile
+from resnetkit.answers import Answers, join
 from resnetkit.budget import planned
 from resnetkit.calibration import temperature
+from resnetkit.data.skipped import FILE as SKIPPED
+from resnetkit.data.skipped import Skipped, read_skipped, write_skipped
 from resnetkit.data.split import Row, read_split, write_split
 from resnetkit.engine import checkpoint, memory
 from resnetkit.engine.device import Machine, threads
-from resnetkit.engine.evaluate import Answers, answer, answer_maps, join
+from resnetkit.engine.evaluate import answer, answer_maps
 from resnetkit.engine.maps import Lessons, Looked
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick
 from resnetkit.engine.stop import Stop, Stopped, listening, until
 from resnetkit.engine.train import Epoch, Save, Split, fit, score
-from resnetkit.errors import DataError, KitError, UsageError, WeightsError, plain, some
+from resnetkit.errors import DataError, KitError, UsageError, WeightsError, many, plain, some
 from resnetkit.examined import examined
 from resnetkit.job import Job, Watch, kept, prepare
 from resnetkit.lessons import begin
+from resnetkit.page.runs import run_page
 from resnetkit.report import board, tables
-from resnetkit.report.results import picture_notes, write_curves, write_evaluation, write_report
+from resnetkit.report.results import picture_notes, write_curves, write_evaluation
 from resnetkit.run import Run
 from resnetkit.runfolder import RunFolder, check_out
 from resnetkit.settings import Settings
@@ -82,6 +86,8 @@ def training(
     folder = RunFolder.create(run.out, job.settings.model)
     with folder.locked(), threads(job.pass_macs):
         write_split(folder.path / "split.csv", job.split)
+        if job.skipped:
+            write_skipped(folder.path / SKIPPED, job.skipped)
         if run.weights != "none":
             modelfile.save(folder.start, job.model.state_dict(), job.start_card)
         files.write_text(folder.settings, runfile.dumps(run, given))  # last: with it the folder can be resumed
@@ -102,23 +108,35 @@ def resuming(
             name: value for name, value in (("data", data), ("workers", workers)) if value is not None
         }
         run = runs.override(run, moved)
-        job = prepare(run, given, start=folder.start if run.weights != "none" else None, watch=watch)
-        refuse_changes(job, read_split(folder.path / "split.csv"), folder)
+        start = folder.start if run.weights != "none" else None
+        job = prepare(run, given, start=start, begun_before=True, watch=watch)
+        refuse_changes(job, read_split(folder.path / "split.csv"), read_skipped(folder.path / SKIPPED), folder)
         with threads(job.pass_macs):
             yield from work(job, folder)
 
 
-def refuse_changes(job: Job, before: list[Row], folder: RunFolder) -> None:
-    """The data must be what it was, picture for picture."""
-    then, now = ({row[:3]: row.digest for row in rows} for rows in (before, job.split))
+def refuse_changes(job: Job, split: list[Row], left_out: list[Skipped], folder: RunFolder) -> None:
+    """The data must be what it was, picture for picture: those that were skipped, too."""
+    then, now = known(split, left_out), known(job.split, job.skipped)
     gone, new = then.keys() - now.keys(), now.keys() - then.keys()
     other = {place for place in then.keys() & now.keys() if then[place] != now[place]}
     if gone or new or other:
+        broken = sum(then[place][0] and not now[place][0] for place in other)
+        mended = sum(now[place][0] and not then[place][0] for place in other)
+        said = [f"{len(other)} changed"]
+        said += [f"{broken} of them cannot be read any more"] if broken else []
+        said += [f"{mended} of them could not be read then"] if mended else []
         raise DataError(
-            f"the data has changed since {plain(folder.path)} was begun: {len(gone)} pictures gone, {len(new)} new, "
-            f"{len(other)} changed: {some(sorted(name for _, _, name in gone | new | other))}",
+            f"the data has changed since {plain(folder.path)} was begun: {many(len(gone), 'picture')} gone, "
+            f"{len(new)} new, {', '.join(said)}: {some(sorted(name for _, _, name in gone | new | other))}",
             "put the data back as it was, or begin a new run",
         )
+
+
+def known(split: list[Row], left_out: list[Skipped]) -> dict[tuple[str, str, str], tuple[bool, str]]:
+    """Of each picture by part, class and name whether it can be read, and the hash of its bytes."""
+    readable = {(row.part, row.label, row.name): (True, row.digest) for row in split}
+    return readable | {(one.part, one.label, one.path): (False, one.digest) for one in left_out}
 
 
 def refuse_other_run(snapshot: checkpoint.Snapshot, job: Job, folder: RunFolder) -> None:
@@ -146,6 +164,7 @@ def work(job: Job, folder: RunFolder, until: float | None = None) -> Generator[E
     ``until`` is when the clock ends a run that is slower than was planned, behind an epoch.
     """
     began, run, task = time.monotonic(), job.settings.run, TASKS[job.settings.task]
+    yield from (Note(f"{text}; see {SKIPPED}") for text in job.gaps)
     yield from (Note(text) for text in job.notes)
     state = State.start(job.model, job.settings, job.machine, job.teacher)
     snapshot, damage = checkpoint.newest(folder.checkpoints)
@@ -170,7 +189,7 @@ def work(job: Job, folder: RunFolder, until: float | None = None) -> Generator[E
         if run.accumulate is None and state.parts > 1:
             yield in_parts(job, folder, state)
             save(job, folder, state)  # gone on with in as many parts, however much memory there is then
-    folder.status("running", step=state.step, steps=job.settings.steps)
+    folder.status("running", step=state.step, steps=job.settings.steps, **job.skips)
     folder.journal("begin", step=state.step, machine=job.machine.fingerprint(), lines=dict(job.lines()))
     yield Begin(job, folder.path, state.step)
     try:
@@ -196,14 +215,14 @@ def work(job: Job, folder: RunFolder, until: float | None = None) -> Generator[E
             )
     except BaseException as error:
         status = "stopped" if isinstance(error, Stopped | GeneratorExit) else "failed"
-        known = (
+        why = (
             {"exit_code": error.code, "reason": error.what} if isinstance(error, KitError) else {"reason": repr(error)}
         )
-        folder.status(status, step=state.step, **known)
-        folder.journal(status, step=state.step, **known)
+        folder.status(status, step=state.step, **why, **job.skips)
+        folder.journal(status, step=state.step, **why)
         raise
     yield from (Note(text) for text in picture_notes(job.settings.classes))
-    folder.status("done", step=state.step, exit_code=0)
+    folder.status("done", step=state.step, exit_code=0, **job.skips)
     folder.journal("done", step=state.step, seconds=time.monotonic() - began)
     yield Done(folder.path, metrics, time.monotonic() - began)
 
@@ -308,7 +327,7 @@ def save(job: Job, folder: RunFolder, state: State) -> None:
     ):
         if row is not None:
             modelfile.save(folder.path / f"{name}.safetensors", tensors, replace(job.card, metrics=chosen_by(job, row)))
-    folder.status("running", step=state.step, steps=job.settings.steps)
+    folder.status("running", step=state.step, steps=job.settings.steps, **job.skips)
 
 
 def chosen_by(job: Job, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -345,12 +364,13 @@ def conclude(
         modelfile.save(
             folder.path / "best.safetensors", state.best_weights, replace(card, metrics=chosen_by(job, best))
         )
-    evaluation = examined(card, split, job.parts[split], answers)
+    part, answers = job.with_skipped(split, answers)
+    evaluation = examined(card, split, part, answers)
     judge = f"val_{TASKS[job.settings.task].judge}"
-    more = {"epoch": best["epoch"], judge: best[judge], "val_loss": best["val_loss"]}
+    more = {"epoch": best["epoch"], judge: best[judge], "val_loss": best["val_loss"], **job.skips}
     write_evaluation(folder.path, evaluation, **more)
     write_curves(folder.path, state.history)
-    write_report(folder.path, job.settings.run, card.model, job.lines(), state.history, evaluation, job.parts[split])
+    run_page(folder.path / "report.html", replace(job, card=card), state.history, evaluation)
     return evaluation.as_dict() | more
 
 

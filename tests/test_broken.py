@@ -299,7 +299,7 @@ def list_cases() -> Iterator[Case]:
         "utf-32": (codecs.BOM_UTF32_LE + "path,label".encode("utf-32-le"), "is not text"),
         "a tab where a quote ends": (b'path\tlabel\n"a"x\tcat\n', "expected after"),
         "some missing": (b"path,label\na/1.png,cat\na/2.png,dog\ngone.png,dog\n", "gone.png does not exist"),
-        "up and away": (b"path,label\n../../../../nowhere/1.png,cat\n", "none of its 1 pictures is there"),
+        "up and away": (b"path,label\n../../../../nowhere/1.png,cat\n", "none of its 1 picture is there"),
         "only val": (b"path,label,split\na/1.png,cat,val\na/2.png,dog,val\n", "no train part, only val"),
         "strange val": (b"path,label,split\na/1.png,a,train\na/2.png,b,train\nb/3.png,c,val\n", "does not have: c"),
     }  # fmt: skip

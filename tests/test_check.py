@@ -3,7 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,23 +12,38 @@ import numpy as np
 import pytest
 import torch
 from command import resnet
+from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from samples import folder, noise, picture, write_digits
+from torch import nn
 
 import resnetkit
 from resnetkit import cli
+from resnetkit.answers import Answers, Ask, answered
 from resnetkit.api import import_weights
+from resnetkit.create import create_model
+from resnetkit.data.batches import Examples
 from resnetkit.data.labels import words_of
+from resnetkit.data.parts import Source
+from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
 from resnetkit.data.survey import survey
-from resnetkit.errors import UsageError
+from resnetkit.engine.device import choose
+from resnetkit.engine.state import State
+from resnetkit.engine.step import Tick
+from resnetkit.errors import DataError, UsageError
 from resnetkit.job import prepare
+from resnetkit.report.findings import lines as told_lines
 from resnetkit.run import Run
-from resnetkit.trouble.brief import brief
-from resnetkit.trouble.finding import KINDS, STOPS, Checkup
-from resnetkit.trouble.labels import folded, out_of_fold, suspects
+from resnetkit.settings import Settings
+from resnetkit.trouble.brief import troubles
+from resnetkit.trouble.features import Judge
+from resnetkit.trouble.finding import KINDS, STOPS, Album, Checkup
+from resnetkit.trouble.labels import folded, out_of_fold
+from resnetkit.trouble.learned import Course, learned
 from resnetkit.trouble.prints import look
-from resnetkit.trouble.twins import RADIUS, candidates
+from resnetkit.trouble.suspects import suspects
+from resnetkit.trouble.twins import RADIUS, alike, candidates, twins
 
 GOOD = [f"{part}/{name}/{i}.png" for part in ("train", "val") for name in ("ants", "bees") for i in range(12)]
 
@@ -62,7 +78,9 @@ def test_good_pictures_are_left_alone(tmp_path: Path) -> None:
     assert (found.findings, found.counts, found.trainable) == ((), {}, True)
     assert found.sizes == {"train": 24, "val": 24}
     assert found.class_sizes["val"] == {"ants": 12, "bees": 12}
-    assert found.notes == ("wrong labels are not looked for: that takes a network, given with --model",)
+    assert found.notes == (
+        "wrong labels are not looked for: that takes a network with --model, or time with --folds 5",
+    )
 
 
 def test_threads_change_nothing(tmp_path: Path) -> None:
@@ -214,16 +232,16 @@ def test_the_worst_comes_first(tmp_path: Path) -> None:
 
 
 def test_suspects_by_hand() -> None:
-    """Thresholds 0.6, 0.6 and 0.5; pictures 3 and 6 are sure of another class than their label."""
+    """Thresholds 0.6, 0.6 and 0.475; pictures 3 and 6 are sure of another class than their label."""
     table = [
         ("a", 0.9, 0.1, 0.0),
         ("a", 0.8, 0.1, 0.1),
         ("a", 0.9, 0.0, 0.1),
-        ("a", 0.2, 0.7, 0.1),  # counted for b
+        ("a", 0.2, 0.75, 0.05),  # counted for b, and by a larger margin than the other one for a
         ("b", 0.1, 0.8, 0.1),
         ("b", 0.1, 0.9, 0.0),
-        ("b", 0.8, 0.1, 0.1),  # counted for a
-        ("c", 0.3, 0.3, 0.4),  # counted for none
+        ("b", 0.62, 0.1, 0.28),  # counted for a
+        ("c", 0.35, 0.3, 0.35),  # counted for none; no class is likelier than its own
         ("c", 0.2, 0.2, 0.6),
         ("a", 0.5, 0.3, 0.2),  # counted for none, and so the next two
         ("a", 0.5, 0.3, 0.2),
@@ -232,27 +250,124 @@ def test_suspects_by_hand() -> None:
     labels = np.array(["abc".index(row[0]) for row in table])
     found = suspects(np.array([row[1:] for row in table], np.float64), labels)
     assert found.joint.tolist() == [[3, 1, 0], [1, 2, 0], [0, 0, 1]]
-    assert found.rows.tolist() == [6, 3, 11]  # 7 * 1/4 + 3 * 1/3 of them, by their margins
-    assert found.better.tolist() == [0, 1, 1]
-    np.testing.assert_allclose(found.margins, [-0.7, -0.5, -0.05])
+    assert found.rows.tolist() == [6, 3]  # of the 7 * 1/4 + 3 * 1/3 whose label is least likely, but for picture 7
+    assert found.better.tolist() == [0, 1]
+    np.testing.assert_allclose(found.own, [0.1, 0.2])
 
 
 def test_a_picture_does_not_vouch_for_itself() -> None:
     """With as many features as pictures a head could know all by heart; what it has not seen it can but guess."""
     rng = np.random.default_rng(0)
     labels, features = rng.integers(0, 2, 200), torch.from_numpy(rng.normal(size=(200, 300)).astype(np.float32))
-    right = (out_of_fold(features, labels, np.arange(200), 2).argmax(1) == labels).mean()
+    right = (out_of_fold(features, labels, folded(labels, np.arange(200), 5), 2).argmax(1) == labels).mean()
     assert 0.35 < right < 0.65
     twice = torch.cat([features[:100], features[:100]])
     both = np.concatenate([labels[:100], labels[:100]])
-    right = (out_of_fold(twice, both, np.arange(200) % 100, 2).argmax(1) == both).mean()
+    right = (out_of_fold(twice, both, folded(both, np.arange(200) % 100, 5), 2).argmax(1) == both).mean()
     assert right < 0.7  # a copy does not vouch for it either
+
+
+def test_a_judge_looks_at_what_the_last_two_stages_see() -> None:
+    network = create_model("resnet20", num_classes=4).eval()
+    preprocess = Preprocess(size=(32, 32), mean=(0.0,) * 3, std=(1.0,) * 3, channels=3)
+    judge = Judge.of(network, choose("cpu", "fp32"), preprocess)
+    images = torch.rand(2, 3, 32, 32)
+    with torch.inference_mode():
+        second = network.forward_first(images, 2)
+        maps = second, network.onward(second, 2)
+        seen = torch.cat([nn.functional.adaptive_avg_pool2d(one, 2).flatten(1) for one in maps], 1)
+    torch.testing.assert_close(judge.frozen(images), seen, rtol=1e-3, atol=1e-4)
+    large = create_model("resnet50", num_classes=4).eval()  # of whose cells there are too many to be soon done
+    assert Judge.of(large, choose("cpu", "fp32"), preprocess).frozen.network is large
 
 
 def test_folds_have_the_same_of_each_class() -> None:
     labels = np.repeat([0, 1, 2], [50, 25, 10])
-    folds = folded(labels, np.arange(85), 0)
+    folds = folded(labels, np.arange(85), 5)
     assert [np.bincount(folds[labels == label]).tolist() for label in (0, 1, 2)] == [[10] * 5, [5] * 5, [2] * 5]
+
+
+def test_those_that_are_alike_are_in_one_fold(tmp_path: Path) -> None:
+    root = photos(tmp_path)
+    image = Image.open(root / "train/ants/0.png")
+    image.save(root / "val/ants/same.bmp")
+    image.save(root / "train/ants/again.jpg", quality=80)
+    image.resize((48, 48), Image.Resampling.BICUBIC).save(root / "val/ants/small.png")
+    source = open_source(root)
+    _, prints = look(source, 0)
+    album = Album.of(source)
+    families = alike(twins(album, prints, np.ones(len(album.paths), bool)), len(album.paths))
+    folds = folded(np.array([album.labels[row] == "bees" for row in range(len(families))], int), families, 5)
+    same = [row for row, path in enumerate(album.paths) if Path(path).stem in ("same", "again", "small")]
+    same.append(album.paths.index("train/ants/0.png"))
+    assert len(set(folds[same])) == len(set(families[same])) == 1
+    assert len(set(families)) == len(families) - 3
+
+
+def tiles(path: Path, count: int = 120, wrong: int = 5) -> set[str]:
+    """An npz of three kinds of stripes, 16x16, of which some have another's label: the names of those."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3
+    row, column = np.mgrid[:16, :16]
+    waves = np.stack([row, column, row + column])[labels] + rng.integers(0, 8, (count, 1, 1))
+    images = np.clip(128 + 60 * np.sin(waves * np.pi / 2) + rng.normal(0, 40, waves.shape), 0, 255).astype(np.uint8)
+    swapped = rng.permutation(count)[:wrong]
+    labels[swapped] = (labels[swapped] + rng.integers(1, 3, wrong)) % 3
+    np.savez(path, images=np.concatenate([images, images[:1]]), labels=np.append(labels, labels[0]))  # and a copy
+    return {f"{row:03d}" for row in swapped.tolist()}
+
+
+def test_no_network_learns_what_it_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (41, 8, 8, 1), np.uint8), np.arange(41) % 2
+    folds = rng.integers(0, 4, 41)
+    seen, asked = list[set[bytes]](), list[set[bytes]]()
+
+    def told(kind: list[set[bytes]], examples: Examples) -> None:
+        assert examples.stack is not None
+        assert [pixels.tolist().index(one) % 2 for one in examples.stack.tolist()] == examples.labels.tolist()
+        kind.append({one.tobytes() for one in examples.stack})
+
+    def steps(_state: State, _course: Course, _settings: Settings, known: Examples, _workers: int) -> list[Tick]:
+        told(seen, known)
+        return []
+
+    def answers(ask: Ask, examples: Examples, workers: int) -> Iterator[Answers]:
+        told(asked, examples)
+        return answered(ask, examples, workers)
+
+    monkeypatch.setattr("resnetkit.trouble.learned.steps", steps)
+    monkeypatch.setattr("resnetkit.trouble.learned.answered", answers)
+    source = Source("here", "npz", ("a", "b"), {}, arrays=True, channels=1)
+    course = Course.of(source, np.array([(8, 8, 1)] * 41, np.int32), 4, choose("cpu"))
+    found = learned(course, pixels, labels, folds, 0)
+    whole = {one.tobytes() for one in pixels}
+    assert [one | other for one, other in zip(seen, asked, strict=True)] == [whole] * 4
+    assert [one & other for one, other in zip(seen, asked, strict=True)] == [set()] * 4
+    assert set().union(*asked) == whole
+    np.testing.assert_allclose(found.sum(1), 1)
+
+
+def test_wrong_labels_without_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnetkit.trouble.learned.EPOCHS", (3, 12))
+    known, told = tiles(tmp_path / "tiles.npz"), list[str]()
+    heard, families = list[tuple[int, int]](), list[list[int]]()
+
+    def parted(labels: NDArray[np.int64], alike: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        families.append(alike.tolist())
+        return folded(labels, alike, count)
+
+    monkeypatch.setattr("resnetkit.trouble.checkup.folded", parted)
+    found = resnetkit.check(
+        tmp_path / "tiles.npz", folds=3, tell=told.append, watch=lambda done, of: heard.append((done, of)), workers=0
+    )
+    assert len(known & {f.paths[0] for f in found.of("label")}) >= 4
+    assert [finding["rows"] for finding in json.loads(json.dumps(found.as_dict()))["findings"]]
+    assert (families[0][0], len(set(families[0]))) == (families[0][-1], 120)
+    (said,) = told
+    assert said.startswith("3 networks (resnet8, 16x16) learn from nothing to judge labels, ")
+    assert heard[-1][0] == heard[-1][1]
+    assert resnetkit.check(tmp_path / "tiles.npz", folds=3, workers=2) == found
 
 
 def test_planted_trouble(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,6 +413,9 @@ def test_planted_trouble(data_dir: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert len((told("leak") | told("near-leak") | told("near-duplicate")) - {*copies, *near}) <= 2
     suspected = [f.paths[0] for f in found.of("label")]
     assert len(known & set(suspected[:30])) >= 12
+    again = [resnetkit.check(root, model=tmp_path / "m.safetensors", folds=folds) for folds in (5, 10)]
+    assert again[0] == found
+    assert again[1].of("label") != found.of("label")
     scores = [f.score for f in found.of("label")]
     assert scores == sorted(scores, key=lambda score: -(score or 0))
 
@@ -337,6 +455,89 @@ def test_a_list_without_the_worst(tmp_path: Path) -> None:
         resnetkit.check(root, fix=tmp_path / "clean.csv")
 
 
+def test_what_the_list_says_of_itself_holds(tmp_path: Path) -> None:
+    """Classes that a list would leave too little of are left out of it."""
+    names = [f"{name}/{i}.png" for name in ("ants", "bees") for i in range(6)]
+    root = photos(tmp_path / "data", [*names, "cows/0.png", "dogs/0.png", "dogs/1.png", "emus/0.png"])
+    shutil.copy(root / "dogs/0.png", root / "dogs/1.png")
+    (root / "emus/1.png").write_bytes(b"")
+    found = resnetkit.check(root, fix=tmp_path / "clean.csv")
+    assert found.cleaned is not None
+    assert (found.trainable, found.cleaned.trainable, found.cleaned.kept) == (False, True, 12)
+    why = dict(found.cleaned.left_out)
+    assert {why["cows/0.png"], why["dogs/0.png"], why["emus/0.png"]} == {
+        "its class has one picture left, of which none can be held out"
+    }
+    assert list(told_lines(found))[-1] == f"training would stop on {root}; on {tmp_path / 'clean.csv'} it can begin"
+    prepare(Run(data=str(tmp_path / "clean.csv"), model="resnet20", weights="none"), frozenset())
+    parted = photos(tmp_path / "parted", [f"{part}/{name}" for part in ("train", "val") for name in names])
+    photo(parted / "train/cows/0.png", 99)
+    shutil.copytree(parted / "train/cows", parted / "val/cows")
+    photo(parted / "val/cows/1.png", 98)
+    found = resnetkit.check(parted, fix=tmp_path / "parted.csv")
+    assert found.cleaned is not None
+    assert dict(found.cleaned.left_out)["val/cows/1.png"] == "train has no picture of its class left"
+    prepare(Run(data=str(tmp_path / "parted.csv"), model="resnet20", weights="none"), frozenset())
+    alone = photos(tmp_path / "alone", ["ants/0.png", "ants/1.png", "bees/0.png"])
+    found = resnetkit.check(alone, fix=tmp_path / "alone.csv")
+    assert found.cleaned is not None
+    assert not found.cleaned.trainable
+    assert "would stop as well" in list(told_lines(found))[-1]
+
+
+def advice(data: Path) -> str:
+    return list(told_lines(resnetkit.check(data)))[-1]
+
+
+def test_no_remedy_is_named_that_does_not_help(tmp_path: Path) -> None:
+    stop, fix = "training would stop: mend what stands first", "--fix clean.csv leaves it out"
+    add = "add pictures: without it there are too few to train on"
+    lone = photos(tmp_path / "lone", ["ants/0.png", "bees/0.png"])
+    assert advice(lone) == f"{stop}, or {add}"
+    with pytest.raises(DataError, match=r"none of the 2 pictures of .*lone is left for .*clean.csv"):
+        resnetkit.check(lone, fix=tmp_path / "clean.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["lone"]
+    root = photos(tmp_path / "data")
+    (root / "train/ants/0.png").write_bytes(b"")
+    assert advice(root) == f"{stop}, or {fix}, or train with --on-bad skip"
+    prepare(Run(data=str(root), model="resnet20", weights="none", on_bad="skip"), frozenset())
+    for path in (root / "val").rglob("*.png"):
+        path.write_bytes(b"")
+    assert advice(root) == f"{stop}, or {fix}"  # val would be empty
+    for path in (root / "train/ants").iterdir():
+        path.write_bytes(b"")
+    assert advice(root) == f"{stop}, or {add}"
+    few = photos(tmp_path / "few", [f"{name}/{i}.png" for name in ("ants", "bees") for i in range(6)] + ["cows/0.png"])
+    assert advice(few) == f"{stop}, or {fix}"
+
+
+def test_findings_are_of_a_kind(tmp_path: Path) -> None:
+    found = resnetkit.check(photos(tmp_path / "data", GOOD[:24]))
+    assert found.of("leak") == []
+    with pytest.raises(UsageError, match="no kind of finding 'leek'") as error:
+        found.of("leek")
+    assert "leak, near-leak" in error.value.fix
+    assert "format" in error.value.fix
+
+
+def test_a_thing_is_counted_once_and_called_as_it_is(tmp_path: Path) -> None:
+    root = photos(tmp_path / "data", [*GOOD, *(f"{name[:-4]}b.png" for name in GOOD)])
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16).save(root / "train/ants/16.png")
+    photo(root / "train/cows/0.png", 99)
+    (root / "test").mkdir()
+    photo(root / "test/ants/0.png", 97)
+    photo(root / "test/bees/0.png", 96)
+    found = resnetkit.check(root)
+    assert [(one.paths, one.words.count(",")) for one in found.of("mode")] == [(("train/ants/16.png",), 1)]
+    assert [(one.labels, one.part) for one in found.of("missing-class")] == [(("cows",), "val, test")]
+    rows = [["image", "label", "part"]]
+    rows += [[f"data/{name}", name.split("/")[1], name.split("/")[0]] for name in GOOD]
+    (tmp_path / "list.csv").write_text("\n".join(map(",".join, rows)) + "\n", encoding="utf-8")
+    shutil.copy(root / GOOD[0], root / GOOD[-1])
+    (twice,) = resnetkit.check(tmp_path / "list.csv").of("leak")
+    assert all((tmp_path / path).is_file() for path in twice.paths)
+
+
 def test_a_list_of_pictures_without_parts(tmp_path: Path) -> None:
     root = photos(tmp_path / "data", [f"{name}/{i}.png" for name in ("1.5", "2.5") for i in range(4)])
     photo(root / "1.5/copy.png", 0)
@@ -353,7 +554,7 @@ def test_the_command(tmp_path: Path) -> None:
     photo(root / "val/ants/copy\n.png", 0)
     result = resnet("check", root, "--fix", "clean.csv", cwd=tmp_path)
     assert result.code == 3
-    assert "      4  pictures that cannot be read\n" in result.out
+    assert "pictures that cannot be read (4)\n" in result.out
     assert "train/ants/0.png = val/ants/copy\\n.png: are the same to the pixel" in result.out
     assert "wrote clean.csv: 48 pictures, 5 left out\n" in result.out
 
@@ -383,7 +584,12 @@ def test_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     [
         (["check", "gone"], 3, "gone does not exist"),
         (["check", "data", "--device", "cpu"], 2, "no model"),
+        (["check", "data", "--folds", "1"], 2, "whole number from 2 to 100"),
+        (["check", "data", "--folds", "many"], 2, "whole number from 2 to 100"),
+        (["check", "data", "--folds", "5", "--device", "gpu"], 5, "no device gpu"),
         (["check", "data", "--fix", "clean.txt"], 2, "ends in .csv"),
+        (["check", "data", "--page", "page.txt"], 2, "name a file that ends in .html"),
+        (["check", "data", "--page", "clean.csv", "--fix", "clean.csv"], 2, "is no name of a page"),
         (["check", "data", "--fix", "train.csv"], 2, "list of one part"),
         (["check", "data", "--fix", "none/clean.csv"], 2, "is not a folder"),
         (["check", "digits", "--fix", "clean.csv"], 2, "holds none"),
@@ -415,9 +621,15 @@ def test_arrays_are_checked_too(tmp_path: Path) -> None:
     assert json.loads(json.dumps(found.as_dict()))["counts"] == found.counts
 
 
+def test_findings_of_any_rows_are_json() -> None:
+    album = Album(("a.png", "b.png"), ("ants", "bees"), ("all", "all"))
+    found = album.finding("label", "looks like bees", np.flatnonzero([True, False]))
+    assert json.loads(json.dumps(found.as_dict()))["rows"] == [0]
+
+
 def test_training_says_it_in_a_line(tmp_path: Path) -> None:
     root = photos(tmp_path / "data")
-    assert brief(open_source(root), survey(open_source(root), 0)) == []
+    assert troubles(open_source(root), survey(open_source(root), 0)) == ()
     for i in range(3):
         photo(root / f"val/ants/copy{i}.png", i)
     photo(root / "train/cows/1.png", 200)

@@ -532,3 +532,8 @@ def test_several_values_stand_with_commas_or_blanks(words: str, name: str, value
 def test_several_values_of_a_setting() -> None:
     asked = parser_of("train").read("--milestones 0.3 0.6 photos --schedule multistep".split())
     assert (asked.milestones, asked.data) == ("0.3,0.6", "photos")
+
+
+def test_a_flag_that_is_there_twice_is_refused() -> None:
+    refused(resnet("train", "digits", "--lr", "0.1", "--lr", "0.2"), 2, "'--lr=0.1' and '--lr=0.2' cannot both hold")
+    refused(resnet("train", "digits", "--flip", "--no-flip"), 2, "'--flip' and '--no-flip' cannot both hold")

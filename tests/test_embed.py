@@ -1,6 +1,7 @@
 """Features of pictures in files, what lies near what, and which pairs show the same: figures equal scikit-learn's."""
 
 import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +13,17 @@ import torch
 from command import resnet
 from numpy.typing import NDArray
 from samples import noise
-from scipy.stats import binomtest
 
 import resnetkit
 from resnetkit.classifier import Classifier
+from resnetkit.data.lists import Columns
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 from resnetkit.errors import DataError, UsageError
 from resnetkit.explain import embeddings, pairs
 from resnetkit.explain.embeddings import Embeddings, fingerprint
-from resnetkit.explain.pairs import Verification, best_threshold, halves, read_pairs, wilson
+from resnetkit.explain.pairs import Flags, Likeness, Verification, best_threshold, halves, read_pairs
+from resnetkit.intervals import wilson
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card, save
@@ -67,6 +69,45 @@ def test_a_data_set_of_other_classes(tmp_path: Path) -> None:
     assert found.parts == ("train",) * 6 + ("val",) * 6
     alone = classifier().embed([tmp_path / name for name in found.names])
     np.testing.assert_allclose(found.features, alone.features, atol=1e-6)
+
+
+def test_one_class_is_enough_to_look_at(tmp_path: Path) -> None:
+    for i in range(3):
+        noise(tmp_path / "one/ant" / f"{i}.png", i)
+    assert resnetkit.embed(classifier(), tmp_path / "one").labels == ("ant",) * 3
+    file = tmp_path / "list.csv"
+    file.write_text("path,label\none/ant/0.png,1\none/ant/1.png,1\n")
+    assert resnetkit.embed(classifier(), file).labels == ("1", "1")
+    with pytest.raises(DataError, match="needs at least two"):
+        resnetkit.check(tmp_path / "one")  # which says whether it can be trained on
+
+
+def test_classes_that_train_does_not_have_are_looked_at_too(tmp_path: Path) -> None:
+    data = photos(tmp_path, ("train", "test"))
+    (data / "train/cow").rename(tmp_path / "cow")
+    shutil.rmtree(tmp_path / "cow")
+    found = resnetkit.embed(classifier(), data)
+    assert found.labels == ("ant", "ant", "bee", "bee", "ant", "ant", "bee", "bee", "cow", "cow")
+    assert found.parts == ("train",) * 4 + ("test",) * 6
+
+
+def test_columns_that_the_model_remembers(tmp_path: Path) -> None:
+    for i in range(4):
+        noise(tmp_path / f"{i}.png", i)
+    file = tmp_path / "list.csv"
+    file.write_text("where,seen,label\n0.png,x;y,one\n1.png,x,two\n2.png,,one\n3.png,y,two\n")
+    model = classifier()
+    run = {"image_column": "where", "label_column": "seen", "task": "tags"}
+    model.card = replace(model.card, task="tags", run=run)
+    assert resnetkit.embed(model, file).labels == ("x;y", "x", "", "y")
+    assert resnetkit.embed(model, file, columns=Columns(label="label")).labels == ("one", "two", "one", "two")
+    other = tmp_path / "other.csv"
+    other.write_text("path,label\n0.png,ant\n1.png,bee\n")
+    assert resnetkit.embed(model, other).labels == ("ant", "bee")
+    save(tmp_path / "tags.safetensors", model.model.state_dict(), model.card)
+    done = resnet("embed", tmp_path / "tags.safetensors", file, "--out", tmp_path / "e.npz")
+    assert done.code == 0, done.err
+    assert embeddings.read(tmp_path / "e.npz").labels == ("x;y", "x", "", "y")
 
 
 def test_a_folder_of_pictures_alone(tmp_path: Path) -> None:
@@ -171,8 +212,14 @@ def test_equal_error_rate() -> None:
 def test_the_threshold_is_the_best_of_its_pairs() -> None:
     likeness, same = scores()
     places = np.concatenate([np.unique(likeness), [2.0]])
-    best = max(int(((likeness >= place) == same).sum()) for place in places)
-    assert int(((likeness >= best_threshold(likeness, same)) == same).sum()) == best
+    for others in (1, 11):  # however many there are of each kind
+        told = np.concatenate([likeness, *[likeness[~same]] * (others - 1)])
+        true = np.concatenate([same, np.zeros(len(told) - len(same), bool)])
+
+        def mean(place: float, told: Likeness = told, true: Flags = true) -> float:
+            return float((told[true] >= place).mean() + (told[~true] < place).mean()) / 2
+
+        assert mean(best_threshold(told, true)) == pytest.approx(max(map(mean, places)), abs=1e-12)
     assert best_threshold(np.array([0.2, 0.8]), np.array([False, True])) == pytest.approx(0.5)
 
 
@@ -183,13 +230,17 @@ def test_accuracy_is_of_the_other_pairs() -> None:
     about = Verification(likeness, same, fits).as_dict()
     assert about["threshold"] == pytest.approx(0.5)
     assert about["accuracy"] == 0.75
-    assert (about["threshold_from"], about["accuracy_of"]) == (2, 4)
+    assert (about["same_accepted"], about["others_refused"], about["balanced_accuracy"]) == (0.5, 1.0, 0.75)
+    assert (about["threshold_from"], about["same_accepted_of"], about["others_refused_of"]) == (2, 2, 2)
+    assert about["same_accepted_interval"] == pytest.approx(wilson(1, 2))
 
 
-@pytest.mark.parametrize(("right", "count"), [(0, 5), (17, 20), (20, 20), (900, 1000)])
-def test_the_interval_is_scipys(right: int, count: int) -> None:
-    wanted = binomtest(right, count).proportion_ci(0.95, "wilson")
-    assert wilson(right, count) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
+def test_saying_always_other_is_worth_nothing() -> None:
+    """Of pairs of which nearly all are of others, to refuse all is not good."""
+    rng = np.random.default_rng(3)
+    same = np.arange(2000) % 12 == 0
+    blind = Verification(rng.random(2000), same, halves(same)).as_dict()
+    assert blind["balanced_accuracy"] == pytest.approx(0.5, abs=0.06)
 
 
 def test_halves_are_even_and_always_the_same() -> None:
@@ -212,16 +263,19 @@ def test_a_list_of_pairs_is_read_and_mistakes_are_named(tmp_path: Path) -> None:
     assert [(pair.first, pair.second, pair.same, pair.fits) for pair in found][:2] == [
         ("a", "b", True, None), ("c", "d", False, None)
     ]  # fmt: skip
+    assert len(read_pairs(write_list(path, "first,second,same", *good, "b,a,1"))) == 5  # said twice, alike
     parted = [f"{line},{part}" for line, part in zip(good, ("train", "train", "test", "test"), strict=True)]
     assert [pair.fits for pair in read_pairs(write_list(path, "a,b,same,part", *parted))] == [True, True, False, False]
     for lines, words in (
         (["first,second", "a,b"], "has no column same"),
-        (["first,second,same", "a,b,perhaps"], "line 2 names no two pictures"),
-        (["first,second,same", "a,,1"], "line 2 names no two pictures"),
+        (["first,second,same", "a,b,perhaps"], "line 2 lacks a picture, or says perhaps"),
+        (["first,second,same", "a,,1"], "line 2 lacks a picture"),
         (["first,second,same", "a,b"], "line 2 has 2 cells"),
         (["first,second,same", "a,b,1", "a,c,1", "b,c,0"], "too few pairs of others"),
         (["first,second,same,part", *(f"{line},train" for line in good)], "too few pairs of the same"),
         (["first,second,same,part", "a,b,1,fold1"], "of the part fold1"),
+        (["first,second,same", *good, "b,a,0"], "line 6 says that b and a are not the same, and line 2 says otherwise"),
+        (["first,second,same", *good, "d,c,1"], "line 6 says that d and c are the same, and line 3 says otherwise"),
     ):
         with pytest.raises(DataError, match=words):
             read_pairs(write_list(path, *lines))

@@ -239,7 +239,7 @@ def test_tags_numbers_and_grey_pictures(method: str, tmp_path: Path) -> None:
     assert numbers.overlay().shape == (30, 40, 3)
     with pytest.raises(UsageError, match="none is likelier"):
         classifier("numbers").explain(path, method=method)
-    with pytest.raises(UsageError, match="no tags called n9"):
+    with pytest.raises(UsageError, match="no tag called n9"):
         classifier("tags").explain(path, method=method, target="n9")
 
 
@@ -328,15 +328,16 @@ def test_names_never_collide_and_nothing_of_others_is_overwritten(tmp_path: Path
     other = replace(one, path="b/x.png")
     (tmp_path / "x.gradcam.png").write_bytes(b"mine")
     (tmp_path / "x.gradcam-2.npz").write_bytes(b"mine too")
-    first = written.write(tmp_path, one, maps=True)
+    first = written.write(tmp_path, one, "net", maps=True)
     assert [path.name for path in first] == ["x.gradcam-3.png", "x.gradcam-3.npz"]
-    assert [path.name for path in written.write(tmp_path, other)] == ["x.gradcam-4.png"]
-    assert written.write(tmp_path, one, maps=True) == first  # the same again
-    assert [path.name for path in written.write(tmp_path, replace(one, name="n1"))] == ["x.gradcam-5.png"]
+    assert [path.name for path in written.write(tmp_path, other, "net")] == ["x.gradcam-4.png"]
+    assert written.write(tmp_path, one, "net", maps=True) == first  # the same again
+    assert [path.name for path in written.write(tmp_path, replace(one, name="n1"), "net")] == ["x.gradcam-5.png"]
+    assert [path.name for path in written.write(tmp_path, one, "another")] == ["x.gradcam-6.png"]
     (tmp_path / "elsewhere").mkdir()
-    (same,) = written.write(tmp_path / "elsewhere", replace(one, method="occlusion"))
+    (same,) = written.write(tmp_path / "elsewhere", replace(one, method="occlusion"), "net")
     (tmp_path / "x.occlusion.png").symlink_to(same)
-    assert written.write(tmp_path, replace(one, method="occlusion"))[0].name == "x.occlusion-2.png"
+    assert written.write(tmp_path, replace(one, method="occlusion"), "net")[0].name == "x.occlusion-2.png"
     assert (tmp_path / "x.gradcam.png").read_bytes() == b"mine"
     assert (tmp_path / "x.gradcam-2.npz").read_bytes() == b"mine too"
     with np.load(first[1]) as held:
@@ -394,7 +395,7 @@ def test_the_command_writes_overlays_and_says_what_they_show(file: Path, tmp_pat
     ("words", "mention"),
     [
         (["a.png", "--method", "gradcamm"], "did you mean gradcam"),
-        (["a.png", "--class", "n33"], "no classes called n33"),
+        (["a.png", "--class", "n33"], "no class called n33"),
         (["a.png", "--method", "occlusion", "--stage", "1"], "plays no part"),
         (["a.png", "--stage", "9"], "no stage 9"),
         (["clip.mp4"], "is a video"),

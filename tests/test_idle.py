@@ -19,7 +19,7 @@ from resnetkit.job import prepare
 from resnetkit.layout import lay_out
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
-from resnetkit.report import progress
+from resnetkit.report import waiting
 from resnetkit.resolve import resolve
 from resnetkit.run import HINTS, Run, refuse_idle
 from resnetkit.settings import Facts, Settings
@@ -39,12 +39,12 @@ IDLE: dict[str, list[Idle]] = {
     "resize": [({"resize": "stretch"}, SMALL, None)],
     "val_share": [({"val_share": 0.2}, PHOTOS, None), ({"val_share": 0.2, "fold": "1/5"}, GREY, None)],
     "fold": [({"fold": "1/5"}, PHOTOS, None)],
-    "group_pattern": [({"group_pattern": "x"}, PHOTOS, None)],
     "max_pixels": [({"max_pixels": 10_000}, GREY, None)],
+    "on_bad": [({"on_bad": "skip"}, GREY, None)],
     "image_column": [({"image_column": "x"}, PHOTOS, None)],
     "label_column": [({"label_column": "x"}, GREY, None)],
     "part_column": [({"part_column": "x"}, SMALL, None)],
-    "group_column": [({"group_column": "x"}, SMALL, None), ({"group_column": "x"}, LISTED, None)],
+    "group_column": [({"group_column": "x"}, SMALL, None)],
     "weight_column": [({"weight_column": "x"}, PHOTOS, None)],
     "task": [({"task": "classes"}, PHOTOS, None)],
     "separator": [
@@ -139,6 +139,7 @@ IDLE: dict[str, list[Idle]] = {
     "model": [({"model": "resnet50"}, PHOTOS, CARD)],
 }
 ALWAYS = {
+    "group_pattern": "a group in two parts is refused, and figures are of whole groups",
     "data": "there is no run without",
     "out": "every run has a folder",
     "size": "the network sees pictures of that size",
@@ -242,5 +243,5 @@ def test_what_weights_forbid_is_known_before_the_data_is_read(tmp_path: Path, mo
         with pytest.raises(KitError, match=says):
             prepare(Run(data="data", **{"weights": str(own), **given}), frozenset(given))
     # The command says so before it fetches a data set.
-    monkeypatch.setattr(progress, "fetch", lambda *_: pytest.fail("the data is not to be fetched"))
+    monkeypatch.setattr(waiting, "fetch", lambda *_: pytest.fail("the data is not to be fetched"))
     assert cli.main(["train", "digits", "--weights", str(own), "--model", "resnet32"]) == 4

@@ -1,10 +1,14 @@
 """Intervals hold the true figure as often as they say, whole groups are drawn where pictures err together."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, ttest_1samp
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score
 
+from resnetkit.errors import UsageError
 from resnetkit.intervals import between, of_classes, over_seeds, tallies, units_of, wilson
 from resnetkit.metrics import Counts, class_rows, confusion, one_against_rest, softmax, total
 
@@ -107,9 +111,18 @@ def test_where_nothing_can_be_told_there_is_no_interval() -> None:
     assert of_classes(np.arange(9) % 3, np.arange(9) % 3, np.zeros(9), 3, groups=["a"] * 9)["accuracy"] is None
 
 
+def test_a_few_groups_tell_nothing() -> None:
+    labels, groups = np.arange(70) % 2, [f"{i % 7}" for i in range(70)]
+    said = np.where(np.arange(70) % 5 == 0, 1 - labels, labels)
+    few = of_classes(labels, said, np.ones(70), 2, groups=groups)
+    assert [few[name] for name in FIGURES] == [None] * 4
+    more = of_classes(labels, said, np.ones(70), 2, groups=[f"{i % 8}" for i in range(70)])
+    assert more["accuracy"] is not None
+
+
 def test_few_units_have_wider_intervals() -> None:
     values = np.random.default_rng(0).normal(0, 1, 5000)
-    many, few = between(values, 10_000), between(values, 5)
+    many, few = between(values, 10_000), between(values, 8)
     assert many is not None
     assert few is not None
     assert many == pytest.approx((-1.96, 1.96), abs=0.1)
@@ -128,3 +141,30 @@ def test_runs_that_differ_in_their_seed() -> None:
     assert found["interval"] == pytest.approx((theirs.low, theirs.high))
     assert (found["runs"], found["mean"]) == (4, pytest.approx(0.9025))
     assert over_seeds(runs[:1], "accuracy")["interval"] is None
+
+
+def test_seeds_of_nothing_are_refused() -> None:
+    """By the module itself, which a documented line imports."""
+    runs = [{"accuracy": 0.9, "loss": 0.3, "split": "test", "classes": []}, {"accuracy": 0.8, "loss": 0.4}]
+    wrong: list[tuple[Any, Any, dict[str, Any], str]] = [
+        ([], "accuracy", {}, "no run"),
+        (runs, "acuracy", {}, "acuracy is no figure of every run; did you mean accuracy"),
+        (runs, "split", {}, "split is no figure of every run"),
+        (runs, "classes", {}, "classes is no figure"),
+        (runs, None, {}, "None is no figure"),
+        ([*runs, {"mean_ap": 0.4}], "accuracy", {}, "accuracy is no figure of every run"),
+        (["runs/0", "runs/1"], "accuracy", {}, "runs/0 is not the contents"),
+        (runs[0], "accuracy", {}, "not several runs"),
+        (None, "accuracy", {}, "not several runs"),
+        (runs, "accuracy", {"level": 2}, "level is 2, no share"),
+        (runs, "accuracy", {"level": "a"}, "level is 'a', no share"),
+        (runs, "accuracy", {"level": 0}, "level is 0, no share"),
+    ]
+    for given, figure, more, says in wrong:
+        with pytest.raises(UsageError, match=says) as error:
+            over_seeds(given, figure, **more)
+        assert error.value.fix
+    for name in ("evaluation.md", "evaluation.zh-CN.md"):
+        text = (Path(__file__).parent.parent / "docs" / name).read_text(encoding="utf-8")
+        assert "from resnetkit.intervals import over_seeds" in text
+        assert "resnetkit.intervals.over_seeds" not in text

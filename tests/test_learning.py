@@ -11,10 +11,11 @@ from test_train import CPU, begin, settings, some_digits, steps_of
 from torch import Tensor, nn
 
 from resnetkit import metrics
+from resnetkit.answers import join
 from resnetkit.data.batches import Batch, Examples
 from resnetkit.engine import average, checkpoint
 from resnetkit.engine.device import Machine
-from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.evaluate import answer
 from resnetkit.engine.noise import Noise
 from resnetkit.engine.optim import grouped, tune
 from resnetkit.engine.state import State

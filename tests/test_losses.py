@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from samples import folder
 from test_train import CPU, begin, settings, some_digits
 
+from resnetkit.answers import join
 from resnetkit.data.batches import examples
 from resnetkit.data.order import epoch_order
 from resnetkit.data.parts import subset
 from resnetkit.data.sources import open_source
-from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.evaluate import answer
 from resnetkit.engine.losses import Loss, loss_of
 from resnetkit.engine.step import train
 from resnetkit.engine.train import stream

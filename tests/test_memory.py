@@ -20,8 +20,8 @@ from test_train import CPU, begin, settings
 from torch import Tensor, nn
 
 from resnetkit import cost
+from resnetkit.answers import at_once
 from resnetkit.engine import checkpoint, memory
-from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.state import State
 from resnetkit.engine.step import Tick
 from resnetkit.errors import ResourceError

@@ -83,4 +83,4 @@ def test_where_it_cannot_be_meant_it_is_refused(data: Path, model: Classifier, t
     modelfile.save(tmp_path / "sure.safetensors", model.model.state_dict(), sure)
     refused(resnet("eval", tmp_path / "sure.safetensors", data, "--mirror"), 2, "threshold")
     with pytest.raises(UsageError, match="tags"):
-        asking(replace(model.card, task="tags", temperature=1.0), True)
+        asking(replace(model.card, task="tags", temperature=1.0), model.ask, True)

@@ -14,7 +14,7 @@ from resnetkit.report import progress
 from resnetkit.spans import clock
 from resnetkit.training import Done
 
-WORDS = ["train", "data", "--model", "resnet20", "--size", "16", "--batch", "4", "--epochs", "2", "--out", "run"]
+WORDS = ["train", "data", "--model", "resnet20", "--size", "16", "--batch", "4", "--out", "run"]
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_plain_lines_without_a_terminal(data: Path) -> None:
-    done = resnet(*WORDS, cwd=data.parent)
+    done = resnet(*WORDS, "--epochs", "2", cwd=data.parent)
     assert done.code == 0
     assert "\x1b" not in done.err
     assert "\r" not in done.err
@@ -66,7 +66,7 @@ def test_a_run_outlives_its_reader(data: Path) -> None:
     """As in `resnet train ... 2>&1 | head -1`."""
     reading, writing = os.pipe()
     child = subprocess.Popen(
-        [sys.executable, "-m", "resnetkit", *WORDS],
+        [sys.executable, "-m", "resnetkit", *WORDS, "--epochs", "2"],
         cwd=data.parent,
         env=environment({}),
         stdout=writing,

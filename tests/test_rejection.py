@@ -15,9 +15,9 @@ from test_compare import evaluation
 import resnetkit
 from resnetkit import modelfile
 from resnetkit.classifier import Classifier, load
-from resnetkit.errors import DataError
+from resnetkit.errors import DataError, UsageError
 from resnetkit.metrics import Counts, Shares
-from resnetkit.promise import promising
+from resnetkit.promise import check_out, promising
 from resnetkit.reject import Reject
 from resnetkit.rejection import aurc, bounded, curve, kept, least, said, threshold
 
@@ -134,7 +134,30 @@ def test_what_cannot_be_promised_is_refused(data: Path, model: Classifier, tmp_p
     refused(resnet("eval", run, data, "--save", tmp_path / "x"), 2, "--max-risk")
     refused(resnet("eval", run, data, "--max-risk", "5%"), 2, "--max-risk", "0.05")
     (tmp_path / "mine.txt").write_text("words")
-    refused(resnet("eval", run, data, "--max-risk", "0.2", "--save", tmp_path / "mine.txt"), 2, "not a model file")
+    refused(resnet("eval", run, data, "--max-risk", "0.2", "--save", tmp_path / "mine.txt"), 2, "would be a model file")
+    nowhere = tmp_path / "no" / "x.safetensors"
+    done = resnet("eval", run, data, "--max-risk", "0.2", "--out", tmp_path / "eval", "--save", nowhere)
+    refused(done, 2, "not a folder")
+    assert not (tmp_path / "eval").exists()
+
+
+def test_nothing_is_replaced(model: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "mine.safetensors"
+    modelfile.save(path, model.model.state_dict(), model.card)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="is not replaced"):
+        check_out(str(path), model)
+    assert path.read_bytes() == before
+    check_out(str(tmp_path / "other.safetensors"), model)
+
+
+def test_it_says_what_could_be_promised(data: Path, model: Classifier) -> None:
+    with pytest.raises(DataError) as caught:
+        promising(model, data, 0.01)
+    offered = float(caught.value.fix.partition("--max-risk ")[2].partition(",")[0])
+    promising(model, data, offered)
+    with pytest.raises(DataError):
+        promising(model, data, offered - 0.01)
 
 
 @pytest.mark.parametrize("change", [{"threshold": 1.5}, {"threshold": "x"}, {"n": 0}, {"sure": float("nan")}])

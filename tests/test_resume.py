@@ -18,8 +18,9 @@ import safetensors.torch
 import torch
 from samples import folder, write_digits
 
+from resnetkit.answers import Answers
 from resnetkit.engine import checkpoint
-from resnetkit.engine.evaluate import Answers, answer
+from resnetkit.engine.evaluate import answer
 from resnetkit.engine.step import Tick
 from resnetkit.engine.stop import Stopped
 from resnetkit.errors import DataError, ResourceError, UsageError, WeightsError

@@ -20,36 +20,51 @@ ROOMS = """
     documents spec sound units checks plan mobile layout zoo published specfile planfile walk pyramid cost describe
     aliases run runfile recipes layers attention init blocks recompute network dropping model mobilenets
     onednn fused backbone smoothing
-    data.headers data.decode data.containers data.video data.preprocess data.parts data.labels
+    data.headers data.decode data.containers data.video data.preprocess data.parts data.groups data.labels
     data.regular data.tar data.archives data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
-    data.split data.survey
+    data.split data.survey data.skipped
     data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
+    inputs answers
     metrics reject intervals calibration pairs rejection slices
-    safetensor modelfile instructions dialects foreign pretrained weights create assumptions
+    safetensor modelfile export.metadata instructions dialects foreign pretrained weights create assumptions
+    prediction mirror scored
     targets finetuning settings idle resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
     engine.state
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
-    evaluation tagging measuring examined
-    trouble.finding trouble.prints trouble.twins trouble.looks trouble.classes trouble.labels trouble.features
-    trouble.checkup trouble.cleaned trouble.brief
-    report.tables report.fonts report.pictures report.scatter report.reliability report.rates
-    report.chart report.phrases report.page
+    evaluation tagging measuring examined examining answerer export.guard export.runtimes deployed
+    trouble.suspects trouble.finding trouble.prints trouble.twins trouble.looks trouble.classes trouble.labels
+    trouble.features trouble.learned trouble.checkup trouble.cleaned trouble.brief
+    report.waiting report.tables report.fonts report.pictures report.scatter report.reliability report.rates
     report.results report.board report.findings
     explain.maps explain.explanation explain.written explain.embeddings explain.pairs
-    runfolder sweep study mirror classifier explain.sanity explain.embedding explain.verification
-    comparison promise clips report.clips
-    origin division telling job forecast budget sights lessons rates training trials
+    runfolder sweep study
+    export.nodes export.resizing export.modules export.graph export.samples export.taken export.proof
+    export.written
+    classifier explain.sanity explain.embedding explain.verification
+    loading comparison promise clips report.clips
+    origin division telling job
+    page.phrases page.chart page.thumbs page.page page.verdict page.course page.figures page.mistakes page.trouble
+    page.story page.runs
+    forecast budget sights lessons rates training trials
     report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.checking verbs.comparing
     verbs.explaining verbs.embedding verbs.networks verbs.exporting verbs.weights verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
-LOBBIES = ["data.__init__", "engine.__init__", "explain.__init__", "report.__init__", "trouble.__init__"]
+LOBBIES = [
+    "data.__init__",
+    "engine.__init__",
+    "explain.__init__",
+    "export.__init__",
+    "page.__init__",
+    "report.__init__",
+    "trouble.__init__",
+]
 LOBBIES += ["verbs.__init__"]
 DOORS = ["__init__", "__main__"]  # of the package and the command
 
@@ -74,6 +89,8 @@ LATE = {
     "data.listing": {"huggingface_hub"},  # likewise
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "explain.embeddings": {"pyarrow"},  # an extra
+    "export.nodes": {"onnx"},  # an extra
+    "export.runtimes": {"onnx", "onnxruntime", "openvino"},  # likewise
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
     "mapstore": {"safetensors", "torch"},  # how much it holds is known without them
@@ -81,10 +98,12 @@ LATE = {
     "trials": {"resnetkit.report.pictures"},
     "study": {"optuna"},  # an extra
     "report.board": {"torch.utils.tensorboard"},  # an extra
+    "page.page": {"jinja2"},  # loads where a page is written
+    "loading": {"resnetkit.classifier"},  # exported files do without torch
+    "answerer": {"resnetkit.examining"},  # predictions come without scipy
     "report.results": {
         "resnetkit.report.fonts",
         "resnetkit.report.pictures",
-        "resnetkit.report.page",  # as does the template engine
         "resnetkit.report.rates",
         "resnetkit.report.reliability",
         "resnetkit.report.scatter",
@@ -103,6 +122,7 @@ NO_TORCH = [
     *(room for room in ROOMS if room.startswith("data.")),
     "safetensor",
     "modelfile",
+    "export.metadata",
     "metrics",
     "settings",
     "idle",
@@ -114,6 +134,17 @@ NO_TORCH = [
     "slices",
     "resolve",
     "runfolder",
+    "inputs",
+    "answers",
+    "prediction",
+    "mirror",
+    "scored",
+    "evaluation",
+    "tagging",
+    "measuring",
+    "examined",
+    "answerer",
+    "examining",
 ]
 
 Place = Literal["top", "inside", "typing"]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnetkit.data.split import HEADER, Row, carve, groups_of, held_out, read_split, write_split
+from resnetkit.data.groups import groups_of
+from resnetkit.data.split import HEADER, Row, carve, held_out, read_split, write_split
 from resnetkit.errors import DataError, UsageError
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), min_size=2, max_size=40, unique=True)

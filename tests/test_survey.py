@@ -57,7 +57,7 @@ def test_grey_among_colour(tmp_path: Path) -> None:
         assert seen.shapes[:, 2].tolist() == [1 if c == "g" else 3 for c in order]
 
 
-@pytest.mark.parametrize("spoil", ["size", "large", "bad", "first bad"])
+@pytest.mark.parametrize("spoil", ["size", "large", "all bad"])
 def test_what_prevents_a_stack(tmp_path: Path, spoil: str) -> None:
     folder(tmp_path, "a/1.png", "b/1.png", "b/2.png")
     if spoil == "size":
@@ -66,8 +66,20 @@ def test_what_prevents_a_stack(tmp_path: Path, spoil: str) -> None:
         for path in tmp_path.glob("*/*.png"):
             picture(path, size=(65, 8))
     else:
-        (tmp_path / ("b/1.png" if spoil == "bad" else "a/1.png")).write_bytes(b"GIF89a")
+        for path in tmp_path.glob("*/*.png"):
+            path.write_bytes(b"GIF89a")
     assert survey(open_source(tmp_path), 1).stack is None
+
+
+@pytest.mark.parametrize(("spoil", "rows"), [("a/1.png", [1, 2]), ("b/1.png", [0, 2])])
+def test_a_bad_picture_leaves_the_stack_of_the_others_as_it_is(tmp_path: Path, spoil: str, rows: list[int]) -> None:
+    whole = survey(open_source(folder(tmp_path, "a/1.png", "b/1.png", "b/2.png")), 1)
+    (tmp_path / spoil).write_bytes(b"GIF89a")
+    seen = survey(open_source(tmp_path), 1)
+    assert seen.readable.nonzero()[0].tolist() == rows
+    assert whole.stack is not None
+    assert seen.stack is not None
+    assert (seen.stack[rows] == whole.stack[rows]).all()
 
 
 def test_arrays(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from resnetkit.layout import lay_out
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
-from resnetkit.targets import TARGETS, TIMM, TORCHVISION, Library, export, to_library
+from resnetkit.targets import RUNTIMES, TARGETS, TIMM, TORCHVISION, Library, export, to_library
 from resnetkit.verbs.exporting import KINDS
 from resnetkit.walk import shapes
 
@@ -250,4 +250,4 @@ def test_the_best_network_of_a_run_is_exported_as_json_says(tmp_path: Path, capf
 
 
 def test_the_command_names_every_target() -> None:
-    assert "|".join(TARGETS) == KINDS
+    assert "|".join((*TARGETS, *RUNTIMES)) == KINDS

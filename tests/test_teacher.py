@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, huber_loss, kl_div
 
 from resnetkit import modelfile
+from resnetkit.answers import join
 from resnetkit.data.batches import examples
 from resnetkit.data.parts import subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
 from resnetkit.engine import memory
-from resnetkit.engine.evaluate import answer, join
+from resnetkit.engine.evaluate import answer
 from resnetkit.engine.losses import Loss, loss_of
 from resnetkit.engine.state import State
 from resnetkit.engine.step import train

@@ -85,7 +85,8 @@ def test_it_learns_few_pictures_by_heart() -> None:
 
 def test_shuffled_labels_teach_nothing_about_other_pictures() -> None:
     """No path leads from the labels of validation into training."""
-    from resnetkit.engine.evaluate import answer, join
+    from resnetkit.answers import join
+    from resnetkit.engine.evaluate import answer
 
     decided = settings(160, epochs=6)
     part = open_source("digits").parts["train"]

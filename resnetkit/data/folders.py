@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.data.decode import FORMAT_OF, Picture, decode, read_file
-from resnetkit.data.parts import ORDER, PART_NAMES, Part, PartName, Source, agree
+from resnetkit.data.parts import ORDER, PART_NAMES, LoneClassError, Part, PartName, Source, agree
 from resnetkit.errors import DataError, plain, some
 
 CONVERTIBLE = frozenset({".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".raw", ".cr2", ".nef", ".dng"})
@@ -65,7 +65,7 @@ def walked(
             what = f"{plain(walk.base)}: there are no pictures of {some(hollow)}{passed}"
             raise DataError(what, "add pictures, or remove the folder")
         if len(present) == 1:
-            raise DataError(*single(root, walk.base, found[first][0]))
+            raise LoneClassError(*single(root, walk.base, found[first][0]), found[first][0])
     names, labels = agree(plain(root), found, classes)
     parts = {part: as_part(part, walk, labels[part], max_pixels) for part, walk in walks.items()}
     notes = [note for walk in walks.values() for note in remarks(walk)]

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.data.parts import Labels, PartName, agree, check_names, resembling
+from resnetkit.data.parts import (
+    Labels,
+    LoneClassError,
+    PartName,
+    StrangeClassError,
+    agree,
+    check_names,
+    resembling,
+)
 from resnetkit.errors import DataError, UsageError, plain, some
 from resnetkit.tasks import TaskName
 
@@ -75,7 +83,12 @@ def labels_of(
     except DataError as error:
         if asked != "auto" or not all(amount(word) is not None for of in singles.values() for word in of):
             raise
-        raise DataError(error.what, f"{error.fix}; --task numbers, if they are amounts") from error
+        also = f"{error.fix}; --task numbers, if they are amounts"
+        if isinstance(error, StrangeClassError):
+            raise StrangeClassError(error.what, also, error.known, error.extra) from error
+        if isinstance(error, LoneClassError):
+            raise LoneClassError(error.what, also, error.only) from error
+        raise DataError(error.what, also) from error
     if asked == "auto" and given is None and len(names) > FEW and all(name.isdecimal() for name in names):
         notes.append(
             f"{len(names)} whole numbers are taken for names of classes; --task numbers takes them for amounts"

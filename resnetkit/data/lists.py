@@ -4,18 +4,18 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from resnetkit.data.decode import Picture, decode, read_file
+from resnetkit.data.groups import refuse_parted
 from resnetkit.data.labels import Told, amount, labels_of
 from resnetkit.data.parts import ORDER, PART_NAMES, Labels, Part, PartName, Source
 from resnetkit.data.regular import read_whole
 from resnetkit.documents import decoded
-from resnetkit.errors import DataError, nearest, plain, some
+from resnetkit.errors import DataError, UsageError, many, nearest, plain, some
 
 SUFFIXES = (".csv", ".tsv")
 LIMIT = 1 << 28  # bytes of one list
@@ -59,6 +59,7 @@ class Columns:
     task: str = "auto"  # what the label columns hold: classes, tags or numbers
     separator: str | None = None  # of tags in one cell
     must: bool = True  # whether a list without a column of that name is refused; else it counts as left open
+    known: "Columns | None" = None  # what a model remembers, for what is left open here
 
     def asked(self) -> set[str]:
         """The settings that say something."""
@@ -69,12 +70,24 @@ class Columns:
 
     def within(self, header: list[str]) -> "Columns":
         """The columns that can be asked of this list."""
+        if self.must and self.known is not None:
+            names = [name for name in ("image", "label", "part", "group") if getattr(self, name) is None]
+            found = self.known.within(header)
+            return replace(self, known=None, **{name: getattr(found, name) for name in names})
         if self.must:
             return self
         kept = {name: word for name in ("image", "part", "group") if (word := getattr(self, name)) in header}
         if self.label is not None:
             kept |= {"label": self.label} if set(label_words(self.label, header)) <= set(header) else {}
         return Columns(**kept, task=self.task, separator=self.separator)
+
+
+def columns_given(given: object) -> Columns:
+    """What is said of columns; UsageError for what is no Columns, such as the name of one."""
+    if isinstance(given, Columns):
+        return given
+    what = f"columns is {given!r:.80}; it takes a Columns (from resnetkit.data.lists import Columns)"
+    raise UsageError(what, f"Columns(group={given!r})" if isinstance(given, str) else 'Columns(group="camera")')
 
 
 @dataclass(frozen=True)
@@ -114,8 +127,8 @@ def open_list(root: Path, classes: Sequence[str] | None, max_pixels: int, column
     if not lines:
         raise DataError(f"{plain(root)} names no pictures", "add a line for each picture")
     refuse_all_missing(root, base, lines)
-    if columns.must:
-        refuse_parted(root, lines)
+    if columns.must and columns.group is not None:
+        refuse_parted(plain(root), {part: [line.group or "" for line in of] for part, of in lines.items()})
     found = {part: [line.told for line in of] for part, of in lines.items()}
     task, names, labels, notes = labels_of(
         plain(root),
@@ -270,20 +283,9 @@ def refuse_all_missing(root: Path, base: Path, lines: dict[PartName, list[Line]]
     names = [line.image for of in lines.values() for line in of]
     if not any(os.path.lexists(base / name) for name in names):
         raise DataError(
-            f"{plain(root)}: none of its {len(names):,} pictures is there: {some(names, 2)}",
+            f"{plain(root)}: none of its {many(len(names), 'picture')} is there: {some(names, 2)}",
             f"write the paths as seen from {plain(base)}, the folder of the list",
         )
-
-
-def refuse_parted(root: Path, lines: dict[PartName, list[Line]]) -> None:
-    """A group in two parts would be learned from in one and asked for in the other."""
-    groups = {part: {line.group for line in of if line.group is not None} for part, of in lines.items()}
-    for one, other in combinations(groups, 2):
-        if both := groups[one] & groups[other]:
-            raise DataError(
-                f"{plain(root)}: {len(both):,} groups are in {one} and in {other}: {some(sorted(both))}",
-                "put every group into one part",
-            )
 
 
 def as_part(part: PartName, base: Path, lines: list[Line], labels: Labels, max_pixels: int) -> Part:

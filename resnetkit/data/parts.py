@@ -31,6 +31,14 @@ class StrangeClassError(DataError):
         self.known, self.extra = known, extra
 
 
+class LoneClassError(DataError):
+    """All pictures are of one class, ``only``, of which there is nothing to learn."""
+
+    def __init__(self, what: str, fix: str, only: str = "") -> None:
+        super().__init__(what, fix)
+        self.only = only
+
+
 @dataclass(frozen=True)
 class Part:
     """Pictures that stand together. What reads one raises DataError naming it."""
@@ -58,6 +66,13 @@ class Source:
     channels: int = 3  # 1 for arrays of grey pictures
     task: TaskName = "classes"
     columns: tuple[str, ...] = ()  # settings that say which column holds what, where it is no list
+
+
+def shown(source: Source, part: Part) -> list[str]:
+    """What messages call the pictures of a part: by their names, below the part unless a list or a whole has them."""
+    if part.name == "all" or source.kind == "list":
+        return list(part.names)
+    return [f"{part.name}/{name}" for name in part.names]
 
 
 def subset(part: Part, index: NDArray[np.int64]) -> Part:
@@ -98,7 +113,8 @@ def agree(
         classes = tuple(order(set(found[first])))
         check_names(location, classes)
         if len(classes) < 2:
-            raise DataError(f"{location} has one class, {plain(classes[0])}, and needs at least two", "add another")
+            what = f"{location} has one class, {plain(classes[0])}, and needs at least two"
+            raise LoneClassError(what, "add another", classes[0])
     place = {name: i for i, name in enumerate(classes)}
     if given is not None:
         place = {wnid(name): i for name, i in place.items()} | place

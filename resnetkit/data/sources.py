@@ -20,13 +20,13 @@ from resnetkit.data.lists import SUFFIXES as LISTS
 from resnetkit.data.lists import Columns, list_files, open_list
 from resnetkit.data.npz import npz_files, open_npz
 from resnetkit.data.parquet import open_parquet, parquet_files
-from resnetkit.data.parts import Part, PartName, Source, wnid
+from resnetkit.data.parts import LoneClassError, Part, PartName, Source, StrangeClassError, wnid
 from resnetkit.data.tars import FILE as TAR_FILE
 from resnetkit.data.tars import open_tars, tar_files
 from resnetkit.download import Watch
 from resnetkit.errors import DataError, nearest, plain
 
-__all__ = ["KNOWN", "Columns", "Part", "PartName", "Source", "fetch", "open_source"]
+__all__ = ["KNOWN", "Columns", "Part", "PartName", "Source", "fetch", "open_source", "open_strange"]
 
 KNOWN = ("digits", *TABLE)  # data sets with a name of their own
 
@@ -64,6 +64,29 @@ def open_source(
         return open_directory(path, classes, max_pixels, columns)
     except OSError as error:
         raise DataError(f"{plain(path)} cannot be read: {error.strerror}", "name a folder that can be read") from error
+
+
+def open_strange(
+    data: str, columns: Columns, max_pixels: int = MAX_PIXELS, *, lone: bool = False
+) -> tuple[Source, tuple[str, ...]]:
+    """As open_source, for what is looked at and not learned: with the classes that train lacks, which are named apart.
+
+    With ``lone`` one class is enough.
+    """
+    strange: tuple[str, ...] = ()
+    classes: tuple[str, ...] | None = None
+    while True:
+        try:
+            return open_source(data, classes=classes, columns=columns, max_pixels=max_pixels), strange
+        except LoneClassError as error:
+            if not lone or not error.only:
+                raise
+            classes = (error.only,)
+        except StrangeClassError as error:
+            if not error.extra or set(error.extra) <= set(strange):
+                raise
+            strange += error.extra
+            classes = (*error.known, *error.extra)
 
 
 def fetch(data: str, watch: Watch | None = None) -> None:

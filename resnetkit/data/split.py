@@ -84,16 +84,6 @@ def refuse_few(counts: NDArray[np.int64], classes: Sequence[str], folds: int, wh
         raise DataError(f"{some(few)} has fewer than {folds} {what}: not one for each fold", fix)
 
 
-def groups_of(names: Sequence[str], pattern: str) -> tuple[str, ...]:
-    """What of each name matches ``pattern``, or its first bracket: names with the same belong together."""
-    found = [re.search(pattern, name) for name in names]
-    without = [name for name, match in zip(names, found, strict=True) if match is None]
-    if without:
-        fix = "change it so that every name has a group, or leave it out"
-        raise DataError(f"the group pattern {pattern!r} is not in {some(without)}", fix)
-    return tuple(match[1 if match.re.groups else 0] or "" for match in found if match is not None)
-
-
 def strata(labels: Labels, task: TaskName) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Kinds of pictures to hold out the same share of: by the rarest of their tags, or by the tenth of their number.
 

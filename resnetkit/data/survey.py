@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from resnetkit.data.decode import kind_of
 from resnetkit.data.labels import words_of
-from resnetkit.data.parts import Part, PartName, Source
+from resnetkit.data.parts import Part, PartName, Source, shown
 from resnetkit.errors import DataError, plain, some
 
 T = TypeVar("T")
@@ -35,7 +35,12 @@ class Survey:
     formats: dict[str, int]  # pictures of each file format, the most frequent first
     bad: list[tuple[str, DataError]]  # pictures that cannot be read, and why
     notes: list[str]
-    stack: NDArray[np.uint8] | None  # (n, height, width, channels) if all are readable, small and of one size
+    stack: NDArray[np.uint8] | None  # (n, height, width, channels) if all that can be read are small and of one size
+
+    @property
+    def readable(self) -> NDArray[np.bool_]:
+        """(n,) which pictures can be read."""
+        return self.shapes[:, 0] > 0
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ def survey(source: Source, workers: int, *, progress: Callable[[int, int], None]
             if stop.is_set():
                 break
             one, pixels = look_at(*places[row], source.arrays)
-            if one_size and stack is not None:
-                if pixels is not None and pixels.shape[:2] == stack.shape[1:3]:
+            if one_size and stack is not None and pixels is not None:
+                if pixels.shape[:2] == stack.shape[1:3]:
                     stack[row] = pixels
                 else:
                     one_size = False
@@ -93,16 +98,20 @@ def in_threads(work: Callable[[int], T], items: Iterable[int], workers: int, sto
 
 
 def room_for(source: Source, places: list[tuple[Part, int]]) -> NDArray[np.uint8] | None:
-    """An empty array for all pictures, should they all be like the first."""
-    if not places:
+    """An empty array for all pictures, should they all be like the first that can be read."""
+    first = next(filter(None, (shape_of(part, i) for part, i in places)), None)
+    if first is None:
         return None
-    part, i = places[0]
-    try:
-        height, width, channels = part.read(i).pixels.shape
-    except DataError:
-        return None
+    height, width, channels = first
     shape = len(places), height, width, max(channels, source.channels)
     return np.empty(shape, np.uint8) if max(height, width) <= SMALL and np.prod(shape, dtype=float) <= HELD else None
+
+
+def shape_of(part: Part, i: int) -> tuple[int, ...] | None:
+    try:
+        return part.read(i).pixels.shape
+    except DataError:
+        return None
 
 
 def look_at(part: Part, i: int, arrays: bool) -> tuple[Seen, NDArray[np.uint8] | None]:
@@ -119,12 +128,20 @@ def digest_of(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
+def stored_digest(part: Part, i: int) -> str:
+    """The hash of a picture's bytes, decoded or not; nothing where they cannot be had."""
+    try:
+        return digest_of(part.encoded(i))
+    except DataError:
+        return ""
+
+
 def summary(source: Source, seen: list[Seen], stack: NDArray[np.uint8] | None) -> Survey:
     rows: dict[PartName, slice] = {}
     names: list[str] = []
     for part in source.parts.values():
         rows[part.name] = slice(len(names), len(names) + len(part.names))
-        names += [name if part.name == "all" else f"{part.name}/{name}" for name in part.names]
+        names += shown(source, part)
     bad = [(name, one.error) for name, one in zip(names, seen, strict=True) if one.error]
     formats: dict[str, list[str]] = defaultdict(list)
     remarks: dict[str, list[str]] = defaultdict(list)
@@ -193,26 +210,30 @@ def likes(names: list[str], pairs: list[tuple[int, int]]) -> str:
     return some([f"{names[a]} = {names[b]}" for a, b in pairs], 3)
 
 
-def refuse_bad(seen: Survey) -> None:
-    """Training and selection need every picture: raises DataError naming those that cannot be read."""
+def refuse_bad(seen: Survey, remedy: str = "") -> None:
+    """Training and selection need every picture: raises DataError naming those that cannot be read.
+
+    ``remedy`` is what else can be done than to mend them.
+    """
     if not seen.bad:
         return
     errors = [error for _, error in seen.bad]
     if len(errors) == 1:
-        raise DataError(f"one picture cannot be read: {errors[0].what}", errors[0].fix)
+        raise DataError(f"one picture cannot be read: {errors[0].what}", errors[0].fix + remedy)
     reasons = some([error.what for error in errors], 3)
-    raise DataError(f"{len(errors):,} pictures cannot be read: {reasons}", "replace or remove the files")
+    raise DataError(f"{len(errors):,} pictures cannot be read: {reasons}", "replace or remove the files" + remedy)
 
 
 def data_hash(source: Source, seen: Survey | None = None) -> str:
     """One hash over part, class, name and content of every picture, in whatever order and folder they are.
 
-    Without a survey every picture's bytes are read; raises DataError where they cannot be.
+    Without a survey every picture's bytes are read. Of a picture that cannot be decoded the bytes count all the same,
+    and of one whose bytes cannot be had that it is there.
     """
     rows = []
     for name, part in source.parts.items():
-        n = range(len(part.names))
-        digests = seen.digests[seen.rows[name]] if seen else [digest_of(part.encoded(i)) for i in n]
+        known = seen.digests[seen.rows[name]] if seen else [""] * len(part.names)
+        digests = [digest or stored_digest(part, i) for i, digest in enumerate(known)]
         labels = words_of(source.task, source.classes, part.labels)
         for path, label, digest in zip(part.names, labels, digests, strict=True):
             rows.append(json.dumps([name, label, path, digest]))

@@ -100,7 +100,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Machine:
     if precision == "auto":
         precision = best_precision(where)
     if precision == "fp16" and where.type == "cpu":
-        raise ResourceError("fp16 does not train on a CPU", "--precision bf16 or fp32")
+        raise ResourceError("a CPU has no fp16 that networks run in", "--precision bf16 or fp32")
     keep_memory()
     if where.type == "cuda":
         torch.backends.cudnn.benchmark = False  # the fastest algorithm of the moment is not the same twice

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnetkit import planfile
+from resnetkit.answers import at_once
 from resnetkit.data.augment import Augment
 from resnetkit.data.batches import Batch, Examples, ahead, bounds, fitted, varied
 from resnetkit.data.order import epoch_order
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import DTYPES, Machine
-from resnetkit.engine.evaluate import at_once
 from resnetkit.engine.stop import Stop
 from resnetkit.fused import fused
 from resnetkit.mapstore import Store

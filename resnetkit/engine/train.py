@@ -6,9 +6,10 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from resnetkit import metrics
+from resnetkit.answers import Answers, join
 from resnetkit.data.batches import Batch, Examples, train_batches
 from resnetkit.engine.device import Machine
-from resnetkit.engine.evaluate import Answers, answer, answer_maps, join
+from resnetkit.engine.evaluate import answer, answer_maps
 from resnetkit.engine.history import Row, as_good, better
 from resnetkit.engine.maps import Lessons, lesson_batches
 from resnetkit.engine.schedule import lr_at

@@ -2,22 +2,28 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from resnetkit.classifier import Classifier, usual_workers
+from resnetkit.answers import join
+from resnetkit.classifier import Classifier, ModelOrPath, model_of
 from resnetkit.data.batches import examples
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
-from resnetkit.data.parts import Part, Source
-from resnetkit.data.sources import Columns, open_source
-from resnetkit.engine.evaluate import answer, join
-from resnetkit.errors import DataError, WeightsError, plain
+from resnetkit.data.lists import columns_given
+from resnetkit.data.parts import Part, Source, shown
+from resnetkit.data.sources import Columns, open_source, open_strange
+from resnetkit.engine.evaluate import answer
+from resnetkit.errors import DataError, UsageError, WeightsError, plain
 from resnetkit.explain.embeddings import Embeddings, Features, fingerprint
+from resnetkit.inputs import path_of, usual_workers
+from resnetkit.scored import columns_of, told_of
 
 
 def embed(
-    model: Classifier,
+    model: ModelOrPath,
     data: str | os.PathLike[str],
     *,
     workers: int | None = None,
@@ -27,28 +33,31 @@ def embed(
 ) -> Embeddings:
     """The features of ``data``: whatever can be trained on, of any classes, or a folder with pictures alone.
 
+    ``model`` is one, or its path; what it remembers of the columns of a list is used where ``columns`` is silent.
     ``watch`` is told how many of how many pictures are done. Raises DataError where there are no pictures, WeightsError
     for features that overflow.
     """
-    if is_bare(data):
-        return model.embed(data, workers=workers, max_pixels=max_pixels)
-    source = open_source(os.fspath(data), max_pixels=max_pixels, columns=columns)
+    model, path, workers, columns = model_of(model), path_of(data), usual_workers(workers), columns_given(columns)
+    if is_bare(path):
+        return model.embed(path, workers=workers, max_pixels=max_pixels)
+    source = opened(model, path, columns, max_pixels)
     count, done = sum(len(part.names) for part in source.parts.values()), 0
     names, labels, parts, found, errors = [], [], [], [], []
     for part in source.parts.values():
         rows = []
         pictures = examples(part, model.card.preprocess)
-        for some_rows in answer(Features(model.model), pictures, model.machine, usual_workers(workers)):
+        for some_rows in answer(Features(model.model), pictures, model.machine, workers):
             rows.append(some_rows)
             done += len(some_rows.index) + len(some_rows.errors)
             if watch:
                 watch(done, count)
         whole = join(rows)
         found += [whole.logits] if len(whole.logits) else []
-        names += [f"{part.name}/{part.names[i]}" if part.name != "all" else part.names[i] for i in whole.index]
+        called = shown(source, part)
+        names += [called[i] for i in whole.index]
         labels += [label_of(source, part, int(i)) for i in whole.index]
         parts += ["" if part.name == "all" else part.name] * len(whole.index)
-        errors += [(part.names[i], why) for i, why in whole.errors]
+        errors += [(called[i], why) for i, why in whole.errors]
     if not found:
         raise DataError(f"{plain(data)} has no picture that can be read", "give pictures")
     features = np.concatenate(found)
@@ -56,6 +65,16 @@ def embed(
         raise WeightsError(f"the features of this {model.card.model} are not finite", "use another model file")
     network = fingerprint(model.model, model.card.preprocess)
     return Embeddings(tuple(names), features, tuple(labels), tuple(parts), network, tuple(errors))
+
+
+def opened(model: Classifier, data: str, columns: Columns, max_pixels: int) -> Source:
+    """The data as what the model learned from, where its labels are such; else as what it looks like by itself."""
+    told = replace(columns, known=columns_of(model.card))
+    if model.card.task != "classes" and columns.task == "auto" and columns.label is None:
+        mine = told_of(model.card, columns)
+        with suppress(DataError, UsageError):
+            return open_source(data, max_pixels=max_pixels, classes=model.classes, columns=mine)
+    return open_strange(data, told, max_pixels, lone=True)[0]
 
 
 def is_bare(data: str | os.PathLike[str]) -> bool:

@@ -1,6 +1,6 @@
 """What speaks for one answer to a picture: its heat map as the network saw it, and placed back onto the picture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,17 +9,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnetkit import metrics
+from resnetkit.answers import Heat
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import forward
-from resnetkit.errors import UsageError, WeightsError, nearest, plain
+from resnetkit.errors import UsageError, WeightsError, nearest, plain, some
 from resnetkit.explain.maps import OF_A_STAGE, heat, refuse
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
-from resnetkit.tasks import TaskName
+from resnetkit.tasks import TASKS, TaskName
 
 HALF = 0.5  # of the heat is within the box
 RAMP = np.array([(60, 20, 110), (200, 40, 90), (250, 140, 30), (255, 235, 120)], np.float32)  # from cool to hot
+SHOWN = 448  # pixels of a picture under its heat beside others
 UNSEEN = 0.45  # how bright the picture stays where the network saw nothing of it
 
 
@@ -127,6 +129,32 @@ def explain(
     return Explanation(path, card.classes[chosen], value, method, shown, picture, seen, card.preprocess, card.task)
 
 
+def heating(card: Card, model: Network, machine: Machine) -> Heat | None:
+    """Grad-CAM of a network of classes over a picture, which is made small; None for networks without such maps."""
+    if card.task != "classes" or card.plan.ndim != 2:
+        return None
+
+    def heat(pixels: NDArray[np.uint8], answer: str) -> NDArray[np.uint8] | None:
+        if answer not in card.classes:
+            return None
+        try:
+            told = explain(card, model, machine, "", pixels, "gradcam", answer, None)
+        except WeightsError:  # a picture less is no reason to lose the rest
+            return None
+        return replace(told, picture=reduced(pixels)).overlay()
+
+    return heat
+
+
+def reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture (h, w, c) of at most 448 pixels a side: a heat map is coarser still."""
+    if max(pixels.shape[:2]) <= SHOWN:
+        return pixels
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((SHOWN, SHOWN))
+    return np.asarray(image).reshape(image.height, image.width, -1)
+
+
 def refuse_target(card: Card, target: str | None) -> None:
     """UsageError for a class, tag or number that the model does not have, or for none of several numbers."""
     if target is None and card.task == "numbers" and len(card.classes) > 1:
@@ -135,7 +163,8 @@ def refuse_target(card: Card, target: str | None) -> None:
     if target is not None and target not in card.classes:
         known = nearest(target, card.classes)
         raise UsageError(
-            f"the model has no {card.task} called {plain(target)}{known}", "use a name that it was trained with"
+            f"the model has no {TASKS[card.task].one} called {plain(target)}{known}",
+            f"use one that it was trained with: {some(card.classes, 5)}",
         )
 
 

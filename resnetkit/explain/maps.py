@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnetkit.answers import at_once
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
-from resnetkit.engine.evaluate import at_once
 from resnetkit.errors import UsageError, nearest
 from resnetkit.network import Network
 from resnetkit.walk import stage_name

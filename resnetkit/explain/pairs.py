@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from resnetkit import dice
 from resnetkit.data.lists import known, table
 from resnetkit.errors import DataError, plain, some
+from resnetkit.intervals import wilson
 
 Likeness = NDArray[np.float64]  # (pairs,) cosine of the angle between the features of two pictures
 Flags = NDArray[np.bool_]
@@ -25,7 +25,6 @@ WORDS = {
     for word in words.split()
 }
 RATES = (0.01, 0.001)  # of false acceptance, at which face recognition tells the share accepted rightly
-SURE = 0.95  # of the interval
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,14 @@ class Verification:
 
     @cached_property
     def threshold(self) -> float:
-        """The likeness that parts most pairs rightly, of those that fit."""
+        """The likeness from which on two are called the same, chosen by the pairs that fit."""
         return best_threshold(self.likeness[self.fits], self.same[self.fits])
 
     def as_dict(self) -> dict[str, Any]:
-        """Every figure; ``accuracy`` is of the pairs that the threshold was not chosen by, with a Wilson interval."""
+        """Every figure; what comes of the threshold is of the pairs that it was not chosen by."""
         left = ~self.fits
-        right = int(((self.likeness >= self.threshold) == self.same)[left].sum())
-        low, high = wilson(right, int(left.sum()))
+        right = ((self.likeness >= self.threshold) == self.same)[left]
+        same, other = right[self.same[left]], right[~self.same[left]]
         accepted, rightly, _ = self.roc
         others = int((~self.same).sum())
         rates = {f"{rate:g}": float(rightly[accepted <= rate].max()) for rate in RATES if others * rate >= 1}
@@ -87,9 +86,14 @@ class Verification:
             "accepted_at_false_rate": rates,
             "threshold": self.threshold,
             "threshold_from": int(self.fits.sum()),
-            "accuracy": right / int(left.sum()),
-            "accuracy_of": int(left.sum()),
-            "accuracy_interval": [low, high],
+            "balanced_accuracy": float(same.mean() + other.mean()) / 2,
+            "same_accepted": float(same.mean()),
+            "same_accepted_of": len(same),
+            "same_accepted_interval": list(wilson(int(same.sum()), len(same))),
+            "others_refused": float(other.mean()),
+            "others_refused_of": len(other),
+            "others_refused_interval": list(wilson(int(other.sum()), len(other))),
+            "accuracy": float(right.mean()),
         }
 
 
@@ -104,21 +108,17 @@ def roc(likeness: Likeness, same: Flags) -> tuple[Likeness, Likeness, Likeness]:
 
 
 def best_threshold(likeness: Likeness, same: Flags) -> float:
-    """Between two neighbours; of equally good places the middle one."""
+    """The place with the highest mean of the shares of the same accepted and of others refused, however many each are.
+
+    It is between two neighbours; of equally good places it is the middle one.
+    """
     values = np.unique(likeness)
     places = np.concatenate([[values[0]], (values[1:] + values[:-1]) / 2, [np.nextafter(values[-1], np.inf)]])
     others_below = np.searchsorted(np.sort(likeness[~same]), places, side="left")
     same_above = same.sum() - np.searchsorted(np.sort(likeness[same]), places, side="left")
-    best = np.flatnonzero(others_below + same_above == (others_below + same_above).max())
+    good = others_below * int(same.sum()) + same_above * int((~same).sum())  # whole numbers: equals are equal
+    best = np.flatnonzero(good == good.max())
     return float(places[best[(len(best) - 1) // 2]])
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """An interval for a share (Wilson 1927)."""
-    z, share = float(norm.ppf((1 + SURE) / 2)), right / count
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    reach = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return float(middle - reach), float(middle + reach)
 
 
 def halves(same: Flags, seed: int = 0) -> Flags:
@@ -133,24 +133,34 @@ def halves(same: Flags, seed: int = 0) -> Flags:
 def read_pairs(path: Path) -> list[Pair]:
     """The lines of a list with columns first, second and same, and perhaps part (train or test).
 
-    Raises DataError naming what is wrong; both kinds of pair must be there twice in all, or once in each part.
+    Raises DataError naming what is wrong; both kinds of pair must be there twice in all, or once in each part, and no
+    pair may be of both kinds.
     """
     rows = table(path)
     _, header = next(rows, (1, []))
     first, second, same = (column(path, header, words) for words in (FIRST, SECOND, SAME))
     part = next((i for i, word in enumerate(header) if known(word, PART)), None)
     pairs: list[Pair] = []
+    told: dict[frozenset[str], tuple[bool, int]] = {}  # whether two are the same, and the line that says so
     for number, cells in rows:
         where = f"{plain(path)}: line {number}"
         if len(cells) != len(header):
             raise DataError(f"{where} has {len(cells)} cells, the first line {len(header)}", "mend that line")
         truth = WORDS.get(cells[same].lower())
         if truth is None or not cells[first] or not cells[second]:
-            raise DataError(f"{where} names no two pictures that are the same or not", "write first,second,1 or 0")
+            raise DataError(
+                f"{where} lacks a picture, or says {plain(cells[same])} where 1 or 0 says whether the two are the same",
+                "write first,second,1",
+            )
         if part is not None and cells[part].lower() not in ("train", "test"):
             raise DataError(f"{where} is of the part {plain(cells[part])}", "write train or test")
         fits = None if part is None else cells[part].lower() == "train"
-        pairs.append(Pair(cells[first].replace("\\", "/"), cells[second].replace("\\", "/"), truth, fits))
+        one, other = (cells[place].replace("\\", "/") for place in (first, second))
+        before, line = told.setdefault(frozenset((one, other)), (truth, number))
+        if before != truth:
+            what = f"{where} says that {plain(one)} and {plain(other)} are {'' if truth else 'not '}the same"
+            raise DataError(f"{what}, and line {line} says otherwise", "remove the line that is wrong")
+        pairs.append(Pair(one, other, truth, fits))
     refuse_few(str(path), pairs)
     return pairs
 

@@ -5,21 +5,23 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetkit.classifier import Classifier
+from resnetkit.classifier import ModelOrPath, model_of
 from resnetkit.data.decode import MAX_PIXELS
 from resnetkit.errors import plain
 from resnetkit.explain.pairs import Verification, halves, read_pairs, refuse_few
+from resnetkit.inputs import path_of
 
 
 def verify(
-    model: Classifier, pairs: str | os.PathLike[str], *, workers: int | None = None, max_pixels: int = MAX_PIXELS
+    model: ModelOrPath, pairs: str | os.PathLike[str], *, workers: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> Verification:
     """Judge the list ``pairs`` (first, second, same, perhaps part), whose paths are as seen from its folder.
 
+    ``model`` is one, or its path.
     Without parts a half of the pairs chooses the threshold, always the same half. Raises DataError for a list that
     cannot be used, and where too few pairs can be read.
     """
-    path = Path(pairs)
+    model, path = model_of(model), Path(path_of(pairs, "the list of pairs"))
     listed = read_pairs(path)
     names = list(dict.fromkeys(name for pair in listed for name in (pair.first, pair.second)))
     found = model.embed([path.parent / name for name in names], workers=workers, max_pixels=max_pixels)

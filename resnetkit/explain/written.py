@@ -29,13 +29,13 @@ def make_folder(out: Path) -> None:
         raise ResourceError(f"the folder {plain(out)} could not be made: {error.strerror}", hint(error)) from error
 
 
-def write(out: Path, explained: Explanation, *, maps: bool = False) -> list[Path]:
-    """Write NAME.METHOD.png into ``out``, and with ``maps`` NAME.METHOD.npz beside it.
+def write(out: Path, explained: Explanation, network: str, *, maps: bool = False) -> list[Path]:
+    """Write NAME.METHOD.png into ``out``, and with ``maps`` NAME.METHOD.npz beside it; ``network`` is its fingerprint.
 
     A file that is there is replaced only where it is the same explanation; else the next free number is added.
     The npz holds ``heat`` (height, width) on the picture and ``seen`` (h, w) on what the network saw.
     """
-    about = json.dumps(identity(explained), sort_keys=True, ensure_ascii=True)
+    about = json.dumps(identity(explained, network), sort_keys=True, ensure_ascii=True)
     stem = plain(Path(explained.path).stem if explained.path != "-" else "picture").replace("/", "_")[:LONGEST]
     number = 1
     while True:
@@ -52,10 +52,12 @@ def write(out: Path, explained: Explanation, *, maps: bool = False) -> list[Path
     return paths if maps else paths[:1]
 
 
-def identity(explained: Explanation) -> dict[str, Any]:
-    """What makes two explanations the same: of another picture, answer or way it is another."""
+def identity(explained: Explanation, network: str) -> dict[str, Any]:
+    """What makes two explanations the same: of another network, picture, answer or way it is another."""
     path = "-" if explained.path == "-" else os.path.abspath(explained.path)
-    return {"path": path, "name": explained.name, "method": explained.method, "stage": explained.stage}
+    return {"path": path, "name": explained.name, "method": explained.method, "stage": explained.stage} | {
+        "network": network
+    }
 
 
 def written_about(path: Path) -> str | None:

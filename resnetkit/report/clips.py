@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from resnetkit.classifier import Prediction
 from resnetkit.clips import Answer, FrameAnswer, Stretch, Summary, Top
 from resnetkit.errors import DataError, plain
 from resnetkit.modelfile import Card
+from resnetkit.prediction import Prediction
 
 
 def documents(answers: Iterable[tuple[str, Answer]]) -> Iterator[dict[str, Any]]:

@@ -1,20 +1,19 @@
 """The files that an evaluation and a run leave for people and programs."""
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resnetkit import files, metrics
 from resnetkit.data.labels import words_of
-from resnetkit.data.parts import Labels, Part
-from resnetkit.engine.lrfinder import Curve
-from resnetkit.errors import plain
+from resnetkit.data.parts import Labels
 from resnetkit.evaluation import Evaluation, Examined
 from resnetkit.measuring import NumberEvaluation
 from resnetkit.report import tables
-from resnetkit.run import Run
 from resnetkit.tagging import TagEvaluation
+
+if TYPE_CHECKING:
+    from resnetkit.engine.lrfinder import Curve
 
 WORST = 5  # slices that people are shown
 
@@ -98,30 +97,7 @@ def write_curves(folder: Path, epochs: Sequence[Mapping[str, float]]) -> None:
         pictures.curves_picture(folder / "curves.png", epochs)
 
 
-def write_report(
-    folder: Path,
-    run: Run,
-    model: str,
-    lines: Sequence[tuple[str, str]],
-    history: Sequence[Mapping[str, Any]],
-    evaluation: Examined,
-    part: Part,
-) -> None:
-    """report.html, the page of a run; of classes alone."""
-    from resnetkit.report import page
-
-    if isinstance(evaluation, Evaluation):
-        place, data = (shlex.quote(plain(text)) for text in (folder, run.data))
-        commands = [
-            f"resnet train --run {place}/run.json",
-            f"resnet eval {place} {data}",
-            f"resnet predict {place} FILE",
-        ]
-        story = page.Story(f"{model}: {plain(run.data)}", lines, commands, history)
-        page.write_page(folder / "report.html", story, evaluation, part)
-
-
-def write_rates(folder: Path, curve: Curve) -> tuple[Path, Path]:
+def write_rates(folder: Path, curve: "Curve") -> tuple[Path, Path]:
     """lr.csv, a row a step, and the same as a picture, lr.png."""
     from resnetkit.report import rates
 

@@ -1,36 +1,36 @@
 """One look through a source of pictures, and all that is found wrong with it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.data.parts import Source, StrangeClassError
-from resnetkit.data.sources import Columns, open_source
+from resnetkit.data.decode import Picture
+from resnetkit.data.parts import Source
 from resnetkit.data.survey import Seen
-from resnetkit.engine.solve import FOLDS
+from resnetkit.engine.device import Machine
 from resnetkit.errors import plain, some
 from resnetkit.trouble.classes import class_findings, class_sizes
 from resnetkit.trouble.features import Judge, Watch, features_of
 from resnetkit.trouble.finding import Album, Checkup, Finding, ranked
-from resnetkit.trouble.labels import doubts, label_findings
+from resnetkit.trouble.labels import folded, label_findings, out_of_fold
+from resnetkit.trouble.learned import Course, Tell, learned, pixels_of
 from resnetkit.trouble.looks import looks
-from resnetkit.trouble.prints import Prints, look
-from resnetkit.trouble.twins import twins
+from resnetkit.trouble.prints import look
+from resnetkit.trouble.suspects import suspects
+from resnetkit.trouble.twins import alike, twins
+
+FEWEST = 10  # pictures of a class that is judged
 
 
-def opened(data: str, columns: Columns, max_pixels: int) -> tuple[Source, tuple[str, ...]]:
-    """The source, and the classes that train does not have, which training would refuse to open it for."""
-    strange: tuple[str, ...] = ()
-    classes: tuple[str, ...] | None = None
-    while True:
-        try:
-            return open_source(data, classes=classes, columns=columns, max_pixels=max_pixels), strange
-        except StrangeClassError as error:
-            if not error.extra or set(error.extra) <= set(strange):
-                raise
-            strange += error.extra
-            classes = (*error.known, *error.extra)
+@dataclass(frozen=True)
+class Trial:
+    """How labels are judged, each by what did not learn it: by heads on what a network sees, or by whole networks."""
+
+    by: Judge | Machine  # on which those networks learn
+    folds: int
+    tell: Tell | None = None  # hears how long they will take
 
 
 def checkup(
@@ -38,25 +38,26 @@ def checkup(
     strange: tuple[str, ...],
     workers: int,
     *,
-    judge: Judge | None = None,
+    trial: Trial | None = None,
     watch: Watch | None = None,
 ) -> Checkup:
-    """Everything that is found. Labels are judged where there is a ``judge``, by what its head sees."""
+    """Everything that is found; of labels where there is a ``trial``."""
     seen, prints = look(source, workers, progress=watch)
     good = np.array([one.error is None for one in seen], bool)
     shapes = np.array([one.shape for one in seen], np.int32).reshape(-1, 3)
     album, notes = Album.of(source), list(source.notes)
     found = [*unreadable(album, seen)]
-    sizes = class_sizes(source) if source.task == "classes" else {}
+    sizes = class_sizes(source.parts, source.task, source.classes)
     found += class_findings(album, sizes, strange)
-    found += twins(album, prints, good)
+    same = twins(album, prints, good)
+    found += same
     found += looks(album, prints, shapes, seen, good)
     if source.task != "classes":
         notes.append(f"class sizes and wrong labels are not looked for: the labels are {source.task}")
-    elif judge is None:
-        notes.append("wrong labels are not looked for: that takes a network, given with --model")
+    elif trial is None:
+        notes.append("wrong labels are not looked for: that takes a network with --model, or time with --folds 5")
     else:
-        found += judged(source, album, prints, seen, good, judge, workers, notes, watch)
+        found += judged(source, album, alike(same, len(seen)), shapes, seen, trial, workers, notes, watch)
     return Checkup(
         source.location,
         source.task,
@@ -65,7 +66,19 @@ def checkup(
         sizes,
         ranked(found),
         tuple(notes),
+        reading(source),
     )
+
+
+def reading(source: Source) -> Callable[[int], Picture]:
+    """What reads a picture by its row in the whole source, part after part."""
+    places = [(part, i) for part in source.parts.values() for i in range(len(part.names))]
+
+    def read(row: int) -> Picture:
+        part, i = places[row]
+        return part.read(i)
+
+    return read
 
 
 def unreadable(album: Album, seen: list[Seen]) -> Iterator[Finding]:
@@ -79,29 +92,36 @@ def unreadable(album: Album, seen: list[Seen]) -> Iterator[Finding]:
 def judged(
     source: Source,
     album: Album,
-    prints: Prints,
+    families: NDArray[np.int64],
+    shapes: NDArray[np.int32],
     seen: list[Seen],
-    good: NDArray[np.bool_],
-    judge: Judge,
+    trial: Trial,
     workers: int,
     notes: list[str],
     watch: Watch | None,
 ) -> list[Finding]:
-    """Labels that may be wrong, of classes with enough pictures to leave some out."""
+    """Labels that may be wrong, of classes with enough pictures to leave some out; copies count once."""
+    good = np.array([one.error is None for one in seen], bool)
     labels = np.concatenate([part.labels for part in source.parts.values()])
-    counts = np.bincount(labels[good], minlength=len(source.classes))
-    enough = counts >= 2 * FOLDS
+    _, first = np.unique(families[good], return_index=True)
+    counts = np.bincount(labels[good][first], minlength=len(source.classes))
+    least = max(FEWEST, trial.folds)
+    enough = counts >= least
     if enough.sum() < 2:
-        notes.append(f"wrong labels are not looked for: that takes two classes of {2 * FOLDS} pictures or more")
+        notes.append(f"wrong labels are not looked for: that takes two classes of {least} pictures or more")
         return []
     if not enough.all():
         few = [name for name, has in zip(source.classes, enough, strict=True) if not has]
-        notes.append(f"wrong labels are not looked for in {some(few)}, of which there are under {2 * FOLDS} pictures")
-    rows = np.flatnonzero(good & enough[labels])
-    chosen = np.zeros_like(good)
-    chosen[rows] = True
-    features, said = features_of(judge, source, chosen, [one.digest for one in seen], workers, watch)
-    notes += said
-    _, alike = np.unique(prints.exact[rows].view("u8").reshape(-1, 2), axis=0, return_inverse=True)
-    doubted = doubts(features, labels[rows], alike.ravel(), len(source.classes))
-    return label_findings(album, source.classes, rows, labels[rows], doubted)
+        notes.append(f"wrong labels are not looked for in {some(few)}, of which there are under {least} pictures")
+    chosen = good & enough[labels]
+    rows = np.flatnonzero(chosen)
+    folds = folded(labels[rows], families[rows], trial.folds)
+    if isinstance(trial.by, Judge):
+        features, said = features_of(trial.by, source, chosen, [one.digest for one in seen], workers, watch)
+        notes += said
+        probabilities = out_of_fold(features, labels[rows], folds, len(source.classes))
+    else:
+        course = Course.of(source, shapes[rows], trial.folds, trial.by)
+        pixels = pixels_of(source, chosen, course.settings.preprocess, workers, watch)
+        probabilities = learned(course, pixels, labels[rows], folds, workers, watch, trial.tell)
+    return label_findings(album, source.classes, rows, labels[rows], suspects(probabilities, labels[rows]))

@@ -1,10 +1,11 @@
 """What is wrong with the classes: missing in a part, hardly there, or of very different size."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from resnetkit.data.parts import Source
+from resnetkit.data.parts import Part
 from resnetkit.trouble.finding import Album, Finding
 
 FEW = 10  # pictures to learn a class from
@@ -14,12 +15,12 @@ UNEVEN = 10  # pictures of the largest class for each of the smallest
 Sizes = Mapping[str, Mapping[str, int]]  # pictures of each class in each part
 
 
-def class_sizes(source: Source) -> dict[str, dict[str, int]]:
-    """Of a source whose task is classes."""
-    counts = {
-        name: np.bincount(part.labels, minlength=len(source.classes)).tolist() for name, part in source.parts.items()
-    }
-    return {name: dict(zip(source.classes, of, strict=True)) for name, of in counts.items()}
+def class_sizes(parts: Mapping[Any, Part], task: str, classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Pictures of each class in each part; of tags and numbers nothing."""
+    if task != "classes":
+        return {}
+    counts = {name: np.bincount(part.labels, minlength=len(classes)).tolist() for name, part in parts.items()}
+    return {name: dict(zip(classes, of, strict=True)) for name, of in counts.items()}
 
 
 def class_findings(album: Album, sizes: Sizes, strange: tuple[str, ...] = ()) -> Iterator[Finding]:
@@ -34,13 +35,11 @@ def class_findings(album: Album, sizes: Sizes, strange: tuple[str, ...] = ()) ->
                 rows = [row for row, place in enumerate(here) if place == (part, name)]
                 words = f"{name}: {count:,} in {part}, none in {learned}; training stops"
                 yield album.finding("strange-class", words, rows)
-            elif name not in strange and not count:
-                yield Finding(
-                    "missing-class",
-                    f"{name}: none in {part}, so that nothing is said of it there",
-                    part,
-                    labels=(name,),
-                )
+    for name in sizes.get(learned, {}):
+        without = [part for part, counts in sizes.items() if part != learned and not counts[name]]
+        if without and name not in strange:
+            words = f"{name}: none in {' and '.join(without)}, so that nothing is said of it there"
+            yield Finding("missing-class", words, ", ".join(without), labels=(name,))
     counts = {name: count for name, count in sizes.get(learned, {}).items() if count}
     if counts and max(counts.values()) > UNEVEN * min(counts.values()):
         most, least = (choose(counts, key=counts.__getitem__) for choose in (max, min))

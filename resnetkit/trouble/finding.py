@@ -1,15 +1,17 @@
 """What is found to be wrong: values for people, programs and pages."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from resnetkit.data.decode import Picture
 from resnetkit.data.labels import words_of
-from resnetkit.data.parts import PartName, Source
+from resnetkit.data.parts import PartName, Source, shown
+from resnetkit.errors import UsageError, some
 
 # What there may be, the worst first.
 KINDS = {
@@ -66,7 +68,7 @@ class Album:
     @classmethod
     def of(cls, source: Source) -> "Album":
         every = source.parts.values()
-        paths = [name if part.name == "all" else f"{part.name}/{name}" for part in every for name in part.names]
+        paths = [name for part in every for name in shown(source, part)]
         labels = [word for part in every for word in words_of(source.task, source.classes, part.labels)]
         return cls(tuple(paths), tuple(labels), tuple(part.name for part in every for _ in part.names))
 
@@ -74,7 +76,7 @@ class Album:
         self, kind: str, words: str, rows: Iterable[int], score: float | None = None, better: str | None = None
     ) -> Finding:
         """One that is about these pictures."""
-        rows = tuple(rows)
+        rows = tuple(map(int, rows))
         part = ", ".join(dict.fromkeys(self.parts[row] for row in rows))
         paths, labels = (tuple(of[row] for row in rows) for of in (self.paths, self.labels))
         return Finding(kind, words, part, rows, paths, labels, score, better)
@@ -89,10 +91,12 @@ class Cleaned:
     left_out: tuple[tuple[str, str], ...]  # path and why, in the order of the source
     beside: Path | None  # a list of what was left out, if anything was
     command: tuple[str, ...]  # that trains on the list
+    trainable: bool  # whether that would begin
 
     def as_dict(self) -> dict[str, Any]:
         left_out = [{"path": path, "why": why} for path, why in self.left_out]
-        return {"list": str(self.path), "kept": self.kept, "left_out": left_out, "command": list(self.command)}
+        about = {"list": str(self.path), "kept": self.kept, "trainable": self.trainable}
+        return about | {"left_out": left_out, "command": list(self.command)}
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,10 @@ class Checkup:
     class_sizes: dict[str, dict[str, int]]  # pictures of each class in each part; empty for tags and numbers
     findings: tuple[Finding, ...]  # the worst kind first
     notes: tuple[str, ...]  # of the source, and what was not looked for and why
+    # Any picture by its row, while it is where it was.
+    read: Callable[[int], Picture] | None = field(default=None, compare=False, repr=False)
     cleaned: Cleaned | None = None  # the list, if one was asked for
+    remedies: tuple[str, ...] = ()  # flags that training can begin with as the pictures are, where it would stop
 
     @property
     def counts(self) -> dict[str, int]:
@@ -120,6 +127,9 @@ class Checkup:
         return not any(finding.kind in STOPS for finding in self.findings)
 
     def of(self, kind: str) -> list[Finding]:
+        """The findings of one of KINDS; raises UsageError for any other."""
+        if kind not in KINDS:
+            raise UsageError(f"there is no kind of finding {kind!r:.80}", f"the kinds are {some(KINDS, len(KINDS))}")
         return [finding for finding in self.findings if finding.kind == kind]
 
     def as_dict(self) -> dict[str, Any]:

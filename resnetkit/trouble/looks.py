@@ -88,6 +88,7 @@ def sizes(album: Album, shapes: NDArray[np.int32], good: NDArray[np.bool_]) -> I
 def stored(album: Album, shapes: NDArray[np.int32], seen: list[Seen], good: NDArray[np.bool_]) -> Iterator[Finding]:
     """Grey among colours, 16 bits among 8, one PNG among JPEG files: what few pictures are."""
     kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
+    odd: dict[tuple[str, int], list[str]] = defaultdict(list)
     rows = np.flatnonzero(good).tolist()
     for row in rows:
         one = seen[row]
@@ -98,4 +99,6 @@ def stored(album: Album, shapes: NDArray[np.int32], seen: list[Seen], good: NDAr
     for (kind, words), which in kinds.items():
         if len(which) <= MINORITY * len(rows) or words.endswith("file"):
             for row in which:
-                yield album.finding(kind, words, [row])
+                odd[kind, row].append(words)
+    for (kind, row), said in sorted(odd.items()):
+        yield album.finding(kind, ", ".join(said), [row])

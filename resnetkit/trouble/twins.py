@@ -1,7 +1,7 @@
 """Pictures that are there more than once: to the pixel, or nearly, as after saving or resizing them again."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +67,24 @@ def same(prints: Prints, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def families(pairs: NDArray[np.int64], n: int) -> list[list[int]]:
     """Rows that pairs hold together, directly or through others."""
-    links = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    _, family = connected_components(links, directed=False)
+    family = linked(pairs, n)
     members: dict[int, list[int]] = defaultdict(list)
     for row in np.unique(pairs).tolist():
         members[int(family[row])].append(row)
     return list(members.values())
+
+
+def linked(pairs: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """The number of the family of each of n rows, by pairs (k, 2)."""
+    links = coo_matrix((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    _, family = connected_components(links, directed=False)
+    return family.astype(np.int64)
+
+
+def alike(found: Iterable[Finding], n: int) -> NDArray[np.int64]:
+    """A number for each of n rows, equal for those that ``twins`` found to be the same, exactly or nearly."""
+    pairs = [(finding.rows[0], row) for finding in found for row in finding.rows[1:]]
+    return linked(np.array(pairs, np.int64).reshape(-1, 2), n)
 
 
 def twins(album: Album, prints: Prints, good: NDArray[np.bool_]) -> list[Finding]:

@@ -15,6 +15,7 @@ from resnetkit.spans import span
 from resnetkit.verbs.verb import UNREADABLE, say
 
 ASKED = ("image_column", "label_column", "part_column", "task", "separator")  # of what a list's columns hold
+GROUPED = ("group_column", "group_pattern")  # what belongs together
 LARGEST_STDIN = 1 << 29  # bytes; no picture that is decoded has so many
 
 
@@ -26,7 +27,7 @@ def eval_flags(parser: Parser) -> None:
     parser.flag("max-risk", "call unknown what is so unsure that at most this share of the answers is wrong", "SHARE")
     parser.flag("save", "write the model with the threshold of --max-risk, which predict then keeps to", "FILE")
     parser.flag("out", "folder for metrics, predictions and the confusion matrix [a new one under runs/]", "DIR")
-    parser.settings(ASKED)
+    parser.settings((*ASKED, *GROUPED))
     answer_flags(parser)
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
@@ -50,24 +51,30 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     if asked.save is not None and risk is None:
         raise UsageError("--save would have no effect: without --max-risk there is no threshold", "give --max-risk")
 
-    from resnetkit import api, promise, runfolder
+    named, pattern = told_of(asked)
+
+    from resnetkit import loading, promise, runfolder
     from resnetkit.data.lists import Columns
-    from resnetkit.report import progress, results
+    from resnetkit.page import story
+    from resnetkit.report import results, waiting
 
     runfolder.check_out(asked.out)
-    model, watch = api.load(asked.model, **machine), progress.counting("evaluated")
-    progress.fetch(asked.data)
-    named = {name.removesuffix("_column"): word for name, word in given(asked).items() if name in ASKED}
-    columns = Columns(**named) if named else None
+    model, watch = loading.load(asked.model, **machine), waiting.counting("evaluated")
+    waiting.fetch(asked.data)
+    how: dict[str, Any] = {"workers": workers, "watch": watch, "group_pattern": pattern}
+    how["columns"] = Columns(**named) if named else None
     if risk is not None:
-        promise.check_out(asked.save)
-        model = promise.promising(model, asked.data, risk, workers=workers, columns=columns, watch=watch)
-    evaluation = model.evaluate(asked.data, split, workers=workers, columns=columns, watch=watch, mirror=asked.mirror)
+        promise.check_out(asked.save, model)
+        model = promise.promising(model, asked.data, risk, **how)
+    evaluation = model.evaluate(asked.data, split, mirror=asked.mirror, **how)
     for note in evaluation.notes:
         print(f"note: {plain(note)}", file=sys.stderr)
     try:
         folder = runfolder.RunFolder.create(asked.out, "eval").path
         written = results.write_evaluation(folder, evaluation, **results.slices_of(evaluation))
+        written.append(folder / "report.html")
+        names = (asked.model, asked.data)
+        story.eval_page(written[-1], evaluation, model.card, names, model.runs_on, flags_of(asked), model.heat())
         print(*(f"wrote {plain(path)}" for path in written), sep="\n", file=sys.stderr)
         print(
             *(f"note: {plain(note)}\n" for note in results.picture_notes(model.classes)),
@@ -90,6 +97,25 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     for path, why in evaluation.errors:
         print(f"not read: {plain(path)}: {plain(why)}", file=sys.stderr)
     return UNREADABLE if evaluation.errors else 0
+
+
+def flags_of(asked: Namespace) -> list[str]:
+    """What was asked beside the split, as it would be asked again."""
+    words = [("max_risk", asked.max_risk), *(pair for pair in given(asked).items())]
+    flags = [word for name, value in words if value is not None for word in (f"--{name.replace('_', '-')}", str(value))]
+    return [*flags, *["--mirror"] * asked.mirror]
+
+
+def told_of(asked: Namespace) -> tuple[dict[str, Any], str | None]:
+    """What is said of the columns of a list, and the pattern that says what belongs together."""
+    said = given(asked)
+    off = [name for name in GROUPED if name in said and said[name] is None]
+    if off:
+        flag = f"--{off[0].replace('_', '-')}"
+        raise UsageError(f"{flag} none would have no effect: groups that the model knows stay", "leave it out")
+    columns = (*ASKED, "group_column")
+    named = {name.removesuffix("_column"): word for name, word in said.items() if name in columns}
+    return named, said.get("group_pattern")
 
 
 def device_asked(asked: Namespace) -> dict[str, str]:
@@ -134,7 +160,7 @@ def predict(asked: Namespace, out: TextIO) -> int:
         raise UsageError("- stands there twice, and stdin holds one picture", "write - once")
     machine, workers = machine_asked(asked)
 
-    from resnetkit import api, clips
+    from resnetkit import clips, loading
     from resnetkit.report import clips as said
     from resnetkit.report import tables
 
@@ -142,7 +168,7 @@ def predict(asked: Namespace, out: TextIO) -> int:
     refuse_idle_clips(asked, inputs)
     if asked.mirror and any(clip for clip, _ in inputs):
         raise UsageError("--mirror is of pictures, and frames of clips are looked at once", "leave --mirror out")
-    model = api.load(asked.model, **machine)
+    model = loading.load(asked.model, **machine)
     inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
     if any(clip for clip, _ in inputs):
         clips.refuse_task(model)  # before a header is printed

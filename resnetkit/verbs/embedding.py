@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from resnetkit.arguments import lines_of, whole
-from resnetkit.errors import UsageError, plain
+from resnetkit.errors import UsageError, many, plain
 from resnetkit.flags import Parser, given
 from resnetkit.verbs.answering import ASKED, answer_flags, machine_asked
 from resnetkit.verbs.verb import UNREADABLE, say
@@ -32,13 +32,13 @@ def embed(asked: Namespace, out: TextIO) -> int:
     from resnetkit import api
     from resnetkit.data.lists import Columns
     from resnetkit.explain import embedding, embeddings
-    from resnetkit.report import progress
+    from resnetkit.report import waiting
 
     embeddings.refuse_out(Path(asked.out))
     if named and embedding.is_bare(asked.data):
         raise UsageError(f"{plain(asked.data)} is a folder of pictures, and has no columns", "leave the columns out")
-    model, watch = api.load(asked.model, **machine), progress.counting("looked at")
-    progress.fetch(asked.data)
+    model, watch = api.load(asked.model, **machine), waiting.counting("looked at")
+    waiting.fetch(asked.data)
     found = embedding.embed(model, asked.data, workers=workers, columns=Columns(**named), watch=watch)
     found.save(asked.out)
     count, numbers = found.features.shape
@@ -46,7 +46,7 @@ def embed(asked: Namespace, out: TextIO) -> int:
         errors = [{"path": name, "error": why} for name, why in found.errors]
         say(out, {"out": plain(asked.out), "pictures": count, "features": numbers, "errors": errors})
     else:
-        say(out, f"wrote {plain(asked.out)}: {numbers:,} features of {count:,} pictures")
+        say(out, f"wrote {plain(asked.out)}: {many(numbers, 'feature')} of {many(count, 'picture')}")
     return complain(found.errors)
 
 
@@ -112,14 +112,16 @@ def verify(asked: Namespace, out: TextIO) -> int:
         errors = [{"path": name, "error": why} for name, why in found.errors]
         say(out, {**about, "errors": errors})
     else:
-        low, high = about["accuracy_interval"]
         say(out, f"{about['pairs']:,} pairs, {about['same']:,} of the same")
         say(out, f"area under the ROC curve {about['auc']:.4f}, equal error rate {about['eer']:.2%}")
         for rate, share in about["accepted_at_false_rate"].items():
             say(out, f"{share:.2%} of the same accepted where {float(rate):.1%} of others are")
         say(out, f"threshold {about['threshold']:.4f}, chosen by {about['threshold_from']:,} pairs")
-        whole = f"{about['accuracy']:.2%} of the other {about['accuracy_of']:,} pairs right"
-        say(out, f"{whole}, between {low:.2%} and {high:.2%} with 95 % confidence")
+        for what, words in (("same_accepted", "of the same are accepted"), ("others_refused", "of others are refused")):
+            low, high = about[f"{what}_interval"]
+            of = f"{about[what]:.2%} of {about[f'{what}_of']:,} other pairs {words}"
+            say(out, f"{of}, between {low:.2%} and {high:.2%} at 95%")
+        say(out, f"balanced accuracy {about['balanced_accuracy']:.2%}, the mean of the two; 50% is chance")
     return complain(found.errors)
 
 

@@ -39,9 +39,9 @@ def explain(asked: Namespace, out: TextIO) -> int:
     machine, target = device_asked(asked), vars(asked)["class"]
 
     from resnetkit import api
-    from resnetkit.classifier import expand
     from resnetkit.data.video import SUFFIXES
-    from resnetkit.explain import explanation, maps, sanity, written
+    from resnetkit.explain import embeddings, explanation, maps, sanity, written
+    from resnetkit.inputs import expand
 
     for path in paths:
         if Path(path).suffix.lower() in SUFFIXES:
@@ -53,6 +53,7 @@ def explain(asked: Namespace, out: TextIO) -> int:
     explanation.refuse_target(model.card, target)
     folder = Path(OUT if asked.out is None else asked.out)
     written.make_folder(folder)
+    network = embeddings.fingerprint(model.model, model.card.preprocess)
     other = sanity.shuffled(model) if asked.sanity else None
     found: list[dict[str, Any]] = []
     for name, source in expand(paths):
@@ -65,7 +66,7 @@ def explain(asked: Namespace, out: TextIO) -> int:
             if not asked.json:
                 say(out, f"{plain(name)}  not read: {plain(error.what)}")
             continue
-        files = written.write(folder, told, maps=asked.npz)
+        files = written.write(folder, told, network, maps=asked.npz)
         more: dict[str, Any] = dict(zip(("overlay", "maps"), map(str, files), strict=False))
         if other is not None:
             more["sanity"] = sanity.likeness(told, other.explain(source, method=method, target=told.name, stage=stage))
@@ -74,7 +75,7 @@ def explain(asked: Namespace, out: TextIO) -> int:
             say(out, "  ".join([plain(name), *line(found[-1])]))
     if asked.json:
         say(out, found)
-    else:
+    elif any("box" in one for one in found):
         print("boxes are left,top-right,bottom in pixels, around the hottest half", file=sys.stderr)
     return UNREADABLE if any("error" in one for one in found) else 0
 

@@ -51,7 +51,7 @@ def import_weights(asked: Namespace, out: TextIO) -> int:
         raise UsageError(f"--crop is {show(asked.crop)}; it takes one number", "change --crop, or leave it out")
 
     from resnetkit import api
-    from resnetkit.report import progress
+    from resnetkit.report import waiting
 
     done = api.import_weights(
         asked.src,
@@ -64,7 +64,7 @@ def import_weights(asked: Namespace, out: TextIO) -> int:
         crop=None if crop is None else crop[0],
         allow_partial=asked.allow_partial,
         allow_unpinned=asked.allow_unpinned,
-        fetching=progress.fetching(),
+        fetching=waiting.fetching(),
     )
     card, found = done.card, done.match
     for text in done.assumed:

@@ -24,13 +24,13 @@ def find_lr(asked: Namespace, out: TextIO) -> int:
         raise UsageError("resnet lr needs DATA", "name a folder of class folders, or try it with: resnet lr digits")
 
     from resnetkit import rates
-    from resnetkit.report import progress
+    from resnetkit.report import waiting
 
     rates.refuse_unused(changes)
-    progress.fetch(run.data)
-    watch, fetching = progress.counting("looked at"), progress.fetching()
+    waiting.fetch(run.data)
+    watch, fetching = waiting.counting("looked at"), waiting.fetching()
     job = rates.ready(run, frozenset(changes), watch=watch, fetching=fetching)
-    for note in job.notes:
+    for note in [*job.gaps, *job.notes]:
         print(f"note: {plain(note)}", file=sys.stderr)
     print(f"trying up to {rates.steps_of(job.settings)} rates, a step each", file=sys.stderr)
     found = rates.search(job)

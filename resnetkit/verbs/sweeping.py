@@ -41,7 +41,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
         raise UsageError("resnet sweep needs DATA", "write: resnet sweep digits --lr 0.01,0.1")
 
     from resnetkit import study, trials
-    from resnetkit.report import progress
+    from resnetkit.report import progress, waiting
     from resnetkit.sweep import said
 
     with ExitStack() as stack:
@@ -54,7 +54,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
             if plan.search == "optuna":
                 study.require()
             folder = stack.enter_context(trials.begun(plan, texts.get("out")))
-        progress.fetch(plan.run.data)
+        waiting.fetch(plan.run.data)
         every, failed = trials.trials_of(plan, folder), None
         count = plan.count
         for number in range(count):
@@ -65,7 +65,7 @@ def sweep(asked: Namespace, out: TextIO) -> int:
                 continue
             print(f"\ntrial {number + 1} of {count}: {said(trial.changes)}", file=sys.stderr)
             try:
-                looking, fetching = progress.counting("looked at"), progress.fetching()
+                looking, fetching = waiting.counting("looked at"), waiting.fetching()
                 progress.watch_run(trials.attempt(plan, trial, folder, looking, fetching))
             except (DivergedError, UsageError) as error:  # of this trial: others may do
                 failed = error if isinstance(error, UsageError) else failed

@@ -50,7 +50,10 @@ VERBS = {
         "MODEL PAIRS [--roc FILE] [--json]", "tell pairs of the same from others, as with faces", verify_flags, verify
     ),
     "check": Verb(
-        "DATA [--model MODEL] [--fix LIST.csv] [--json]", "find what is wrong with the data", check_flags, check
+        "DATA [--model MODEL] [--folds N] [--fix LIST.csv] [--json]",
+        "find what is wrong with the data",
+        check_flags,
+        check,
     ),
     "sweep": Verb(
         "DATA --lr 0.01,0.1 ... [--trials N] [--out DIR]", "try several values of settings", sweep_flags, sweep
@@ -59,7 +62,7 @@ VERBS = {
         "DATA [--model NAME] [--out DIR] ... [--json]", "find a learning rate in a few steps", lr_flags, find_lr
     ),
     "import": Verb(IMPORT, "make a model file of foreign weights", import_flags, import_weights),
-    "export": Verb(EXPORT, "take a model to another library", export_flags, export),
+    "export": Verb(EXPORT, "take a model to another library or runtime", export_flags, export),
     "recipes": Verb("[--json]", "list ways to train that have a name", recipes_flags, list_recipes),
     "models": Verb("[PATTERN] [--json]", "list the networks that have a name", models_flags, models),
     "weights": Verb(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from resnetkit import recipes
-from resnetkit.errors import UsageError, plain
+from resnetkit.errors import UsageError, many, plain
 from resnetkit.flags import Parser, dashed, given
 from resnetkit.run import HINTS, Run, override, refuse_idle
 from resnetkit.runfile import read_file
@@ -39,13 +39,13 @@ def train(asked: Namespace, out: TextIO) -> int:
         refuse_beside_resume(asked)
 
     from resnetkit import training
-    from resnetkit.report import progress
+    from resnetkit.report import progress, waiting
     from resnetkit.resolve import refuse_weights
 
-    watch = progress.counting("looked at")
+    watch = waiting.counting("looked at")
     if not resumed:
         refuse_weights(run, chosen)
-    progress.fetch(run.data)
+    waiting.fetch(run.data)
     if asked.recipe is not None:
         print(f"recipe    {recipes.line(asked.recipe, settings_given(asked))}", file=sys.stderr)
     if asked.dry_run:
@@ -53,7 +53,7 @@ def train(asked: Namespace, out: TextIO) -> int:
     if resumed:
         events = training.resuming(asked.resume, data=asked.data, workers=given(asked).get("workers"), watch=watch)
     else:
-        events = training.training(run, chosen, watch=watch, fetching=progress.fetching())
+        events = training.training(run, chosen, watch=watch, fetching=waiting.fetching())
     done = progress.watch_run(events)
     if asked.json:
         say(out, json.loads((done.folder / "metrics.json").read_bytes()))
@@ -68,12 +68,12 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
     from resnetkit.engine.memory import parted
     from resnetkit.forecast import forecast
     from resnetkit.job import prepare
-    from resnetkit.report import progress
+    from resnetkit.report import waiting
     from resnetkit.runfolder import check_out
     from resnetkit.spans import clock
 
     check_out(run.out)
-    job = prepare(run, chosen, watch=progress.counting("looked at"), fetching=progress.fetching())
+    job = prepare(run, chosen, watch=waiting.counting("looked at"), fetching=waiting.fetching())
     if run.budget is not None:
         plan = planned(job, chosen, 0.0)
         job = replace(plan.job, notes=[*job.notes, plan.said])
@@ -83,11 +83,17 @@ def rehearse(run: Run, chosen: frozenset[str], asked: Namespace, out: TextIO) ->
     if run.accumulate is None and cost.parts > 1:
         job.notes.append(parted(job.settings, cost.parts))
     if asked.json:
-        say(out, {"run": asdict(run), "resolved": resolved(job), "expected": asdict(cost), "notes": job.notes})
+        notes = [*job.gaps, *job.notes]
+        lost = [{"part": one.part, "path": one.path, "error": one.why} for one in job.skipped]
+        listed = {"skipped": lost} if lost else {}
+        about = {"run": asdict(run), "resolved": resolved(job), "expected": asdict(cost), "notes": notes, **listed}
+        say(out, about)
     else:
         say(out, "\n".join(f"{name:<10}{plain(text)}" for name, text in lines.items()))
-        for note in job.notes:
+        for note in [*job.gaps, *job.notes]:
             say(out, f"note: {plain(note)}")
+        for one in job.skipped:
+            say(out, f"not read: {plain(one.path)}: {plain(one.why)}")
         say(out, "nothing was written; leave out --dry-run to begin")
     return 0
 
@@ -175,13 +181,14 @@ CONTENTS = {
     "report.html": "all of it on one page, with the worst mistakes",
     "tensorboard": "what happened; tensorboard --logdir shows it",
     "split.csv": "which pictures were trained on",
+    "skipped.csv": "which could not be read, and why",
     "run.json": "every setting; resnet train --run repeats the run",
 }
 
 
 def contents(folder: Path, metrics: dict[str, Any]) -> Iterator[str]:
     """What came out of a run, and where everything is."""
-    task, right = TASKS[metrics.get("task", "classes")], f"{metrics['n']:,} pictures"
+    task, right = TASKS[metrics.get("task", "classes")], many(metrics["n"], "picture")
     if "correct" in metrics:
         right = f"{metrics['correct']:,} of {metrics['n']:,} {'with all tags ' if task.name == 'tags' else ''}right"
     yield f"{task.says} {metrics[task.judge]:{task.shown}} on {metrics['split']} ({right})"

@@ -1,0 +1,142 @@
+"""The runtimes that files are written for: how a graph becomes their file, and how such a file is asked."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnetkit.errors import ResourceError
+from resnetkit.export.metadata import KEY
+
+Answers = dict[str, NDArray[np.float32]]
+Ask = Callable[[NDArray[Any]], Answers]  # what goes in to what comes out, by name
+TELEMETRY = "openvino_telemetry"
+FULL = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO takes bfloat16 where the processor has it, and answers change
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A program that files are for."""
+
+    name: str
+    suffixes: tuple[str, ...]  # of its files, the one that is named first
+    save: Callable[[bytes, Path], None]  # the graph, an ONNX file, as its file
+    note: Callable[[Path, Mapping[str, str]], None]  # adds texts to the metadata of a file
+    open: Callable[[Path, int, str | None], Ask]  # a file, with so many threads, up to the value of that name
+    how: str  # a file is loaded in Python; {file} stands for it
+
+    @property
+    def says(self) -> str:
+        return f"{self.name} {version(self.name)}"
+
+
+def missing(name: str, error: ImportError) -> ResourceError:
+    return ResourceError(f"export needs {name}, which cannot be loaded: {error}", 'pip install "resnetkit[export]"')
+
+
+def save_onnx(graph: bytes, path: Path) -> None:
+    path.write_bytes(graph)
+
+
+def note_onnx(path: Path, texts: Mapping[str, str]) -> None:
+    """Texts go to the end of the file, and nothing of what is before them is touched."""
+    from onnx import ModelProto, helper
+
+    more = ModelProto()
+    helper.set_model_props(more, dict(texts))
+    with open(path, "ab") as file:
+        file.write(more.SerializeToString(deterministic=True))
+
+
+def open_onnx(path: Path, threads: int, until: str | None) -> Ask:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing("onnxruntime", error) from error
+    onnxruntime.disable_telemetry_events()  # which Windows has
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    model: Any = str(path) if until is None else beginning(path, until)
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    (taken,) = (one.name for one in session.get_inputs())
+    given = [one.name for one in session.get_outputs()]
+    return lambda x: dict(zip(given, session.run(given, {taken: x}), strict=True))
+
+
+def beginning(path: Path, until: str) -> bytes:
+    """The part of a graph up to the value of a name, as a file of its own."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    graph = model.graph
+    last = next(i for i, node in enumerate(graph.node) if until in node.output)
+    del graph.node[last + 1 :], graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info(until, onnx.TensorProto.FLOAT, None))
+    used = {name for node in graph.node for name in node.input}
+    kept = [one for one in graph.initializer if one.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return model.SerializeToString()
+
+
+def save_openvino(graph: bytes, path: Path) -> None:
+    openvino = loaded()
+    model = openvino.Core().read_model(graph)
+    openvino.serialize(model, path, path.with_suffix(".bin"))
+
+
+def note_openvino(path: Path, texts: Mapping[str, str]) -> None:
+    openvino = loaded()
+    model = openvino.Core().read_model(path)
+    for name, text in texts.items():
+        model.set_rt_info(text, [KEY, name])
+    beside = path.with_name("noted.xml")
+    openvino.serialize(model, beside, beside.with_suffix(".bin"))
+    del model  # which holds the first pair open
+    for suffix in (".bin", ".xml"):
+        beside.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+def open_openvino(path: Path, threads: int, until: str | None) -> Ask:
+    openvino = loaded()
+    core = openvino.Core()
+    model = core.read_model(path)
+    if until is not None:
+        ends = [port for node in model.get_ops() for port in node.outputs() if until in port.get_names()]
+        model = openvino.Model(ends[:1], model.get_parameters())
+    ready = core.compile_model(model, "CPU", FULL | {"INFERENCE_NUM_THREADS": threads})
+    given = [until] if until else [port.get_any_name() for port in ready.outputs]
+    return lambda x: {name: value.copy() for name, value in zip(given, ready([x]).values(), strict=True)}
+
+
+def loaded() -> Any:
+    """OpenVINO without its telemetry, which would send word of the import to Google; without that package it cannot."""
+    hidden = TELEMETRY not in sys.modules
+    if hidden:
+        sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # Python's word for: not to be imported
+    try:
+        import openvino
+    except ImportError as error:
+        raise missing("openvino", error) from error
+    finally:
+        if hidden:
+            del sys.modules[TELEMETRY]
+    return openvino
+
+
+RUNTIMES = {
+    "onnx": Runtime("onnxruntime", (".onnx",), save_onnx, note_onnx, open_onnx, "onnxruntime.InferenceSession({file})"),
+    "openvino": Runtime(
+        "openvino",
+        (".xml", ".bin"),
+        save_openvino,
+        note_openvino,
+        open_openvino,
+        "openvino.Core().compile_model({file}, 'CPU', " + f"{FULL})",
+    ),
+}

@@ -1,0 +1,25 @@
+"""A model by its path, whatever it is: our own file, a run folder, or an exported file."""
+
+import os
+
+from resnetkit.answerer import Answerer
+from resnetkit.deployed import is_exported, load_export
+from resnetkit.errors import UsageError, plain
+from resnetkit.inputs import path_of
+
+
+def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32") -> Answerer:
+    """A model ready to answer: a Classifier, or for an exported file a Deployed, for which torch is not loaded.
+
+    Raises WeightsError where the file is damaged, UsageError for a device or precision that an exported file has not.
+    """
+    name = path_of(path, "the model")
+    if is_exported(name):
+        for what, value, only in (("device", device, ("auto", "cpu")), ("precision", precision, ("auto", "fp32"))):
+            if value not in only:
+                said = f"{plain(name)} runs on the CPU in fp32, not with {what} {plain(value)}"
+                raise UsageError(said, f"leave --{what} out, or use the model file it was made of")
+        return load_export(name)
+    from resnetkit import classifier
+
+    return classifier.load(path, device=device, precision=precision)

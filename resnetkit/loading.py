@@ -8,9 +8,10 @@ from resnetkit.errors import UsageError, plain
 from resnetkit.inputs import path_of
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32") -> Answerer:
-    """A model ready to answer: a Classifier, or for an exported file a Deployed, for which torch is not loaded.
+def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Answerer:
+    """A model ready to answer: an InTime, or for an exported file a Deployed, for which torch is not loaded.
 
+    With the precision "fp32" it is a Classifier, which answers as torch does, to the bit.
     Raises WeightsError where the file is damaged, UsageError for a device or precision that an exported file has not.
     """
     name = path_of(path, "the model")
@@ -21,5 +22,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
                 raise UsageError(said, f"leave --{what} out, or use the model file it was made of")
         return load_export(name)
     from resnetkit import classifier
+    from resnetkit.fast.compiled import InTime
 
-    return classifier.load(path, device=device, precision=precision)
+    model = classifier.load(path, device=device, precision="fp32" if precision == "auto" else precision)
+    return model if precision == "fp32" else InTime(model, precision)

@@ -1,6 +1,7 @@
 """Every verb by its name, and what other tools call them."""
 
 from resnetkit.verbs.answering import eval_flags, evaluate, predict, predict_flags
+from resnetkit.verbs.benching import BENCH, bench, bench_flags
 from resnetkit.verbs.checking import check, check_flags
 from resnetkit.verbs.comparing import compare, compare_flags
 from resnetkit.verbs.embedding import embed, embed_flags, nearest, nearest_flags, verify, verify_flags
@@ -63,6 +64,7 @@ VERBS = {
     ),
     "import": Verb(IMPORT, "make a model file of foreign weights", import_flags, import_weights),
     "export": Verb(EXPORT, "take a model to another library or runtime", export_flags, export),
+    "bench": Verb(BENCH, "measure how fast a model answers here, in every way", bench_flags, bench),
     "recipes": Verb("[--json]", "list ways to train that have a name", recipes_flags, list_recipes),
     "models": Verb("[PATTERN] [--json]", "list the networks that have a name", models_flags, models),
     "weights": Verb(
@@ -106,6 +108,10 @@ SYNONYMS = {
     "similar": "nearest",
     "neighbors": "nearest",
     "pairs": "verify",
+    "benchmark": "bench",
+    "speed": "bench",
+    "latency": "bench",
+    "profile": "bench",
     "convert": "import",
     "list": "models",
     "ls": "models",

@@ -25,6 +25,7 @@ from resnetkit.network import Network
 TURN = 0.5  # seconds that a way runs for at a time, and at least so many passes
 PASSES = 3
 REST = 0.05  # seconds before a turn, in which the threads of the way before come to rest
+NOTHING = 1e-4  # a change as good as none
 Watch = Callable[[str], None]
 
 
@@ -194,7 +195,7 @@ def bytes_of(network: Network, precision: str) -> int:
 def pareto(rows: Sequence[Row], batch: int) -> list[Row]:
     """Rows that no other beats in both speed and answers: fastest first."""
     able = [row for row in rows if any(one.batch == batch for one in row.speeds)]
-    cost = {id(row): -row.accuracy if row.accuracy is not None else row.apart or 0.0 for row in able}
+    cost = {id(row): -row.accuracy if row.accuracy is not None else max(row.apart or 0.0, NOTHING) for row in able}
     clock = {id(row): next(one.p50 for one in row.speeds if one.batch == batch) for row in able}
     found = [
         row

@@ -11,7 +11,6 @@ from resnetkit import modelfile
 from resnetkit.answerer import Answerer
 from resnetkit.answers import Heat, Pictures
 from resnetkit.data.decode import MAX_PIXELS, decode
-from resnetkit.deployed import is_exported
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import forward
 from resnetkit.errors import UsageError, WeightsError, plain
@@ -25,6 +24,7 @@ from resnetkit.inputs import Input, path_of
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
+from resnetkit.opening import is_exported
 from resnetkit.targets import RUNTIMES, Exported, duties, export
 from resnetkit.weights import check, fill
 

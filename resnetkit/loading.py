@@ -3,15 +3,19 @@
 import os
 
 from resnetkit.answerer import Answerer
-from resnetkit.deployed import is_exported, load_export
+from resnetkit.deployed import load_export
 from resnetkit.errors import UsageError, plain
 from resnetkit.inputs import path_of
+from resnetkit.opening import Opening, is_exported
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> Answerer:
+def load(
+    path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto", begun: Opening | None = None
+) -> Answerer:
     """A model ready to answer: an InTime, or for an exported file a Deployed, for which torch is not loaded.
 
     With the precision "fp32" it is a Classifier, which answers as torch does, to the bit.
+    ``begun`` is the opening of that exported file, where it has begun.
     Raises WeightsError where the file is damaged, UsageError for a device or precision that an exported file has not.
     """
     name = path_of(path, "the model")
@@ -20,7 +24,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
             if value not in only:
                 said = f"{plain(name)} runs on the CPU in fp32, not with {what} {plain(value)}"
                 raise UsageError(said, f"leave --{what} out, or use the model file it was made of")
-        return load_export(name)
+        return load_export(begun or name)
     from resnetkit import classifier
     from resnetkit.fast.compiled import InTime
 

@@ -35,7 +35,7 @@ ROOMS = """
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
     engine.state
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
-    evaluation tagging measuring examined examining answerer export.guard export.runtimes deployed
+    evaluation tagging measuring examined examining answerer export.guard export.runtimes opening deployed
     trouble.suspects trouble.finding trouble.prints trouble.twins trouble.looks trouble.classes trouble.labels
     trouble.features trouble.learned trouble.checkup trouble.cleaned trouble.brief
     report.waiting report.tables report.fonts report.pictures report.scatter report.reliability report.rates

@@ -85,6 +85,7 @@ LATE = {
     "verbs.exporting": {"resnetkit"},
     "verbs.benching": {"resnetkit"},
     "verbs.weights": {"resnetkit"},
+    "verbs.table": {"import_module()"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.flowers": {"scipy"},  # which reads the labels of that one data set
     "data.parquet": {"pyarrow"},  # an extra

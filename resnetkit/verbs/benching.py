@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from resnetkit.fast.bench import Row
     from resnetkit.fast.measured import Measured
 
-BENCH = "infer MODEL [--batch 1,32] [--data DATA] [--out DIR] [--json]"
-
 
 def bench_flags(parser: Parser) -> None:
     parser.word("what", "infer: how fast it answers")
@@ -35,7 +33,7 @@ def bench_flags(parser: Parser) -> None:
 
 def bench(asked: Namespace, out: TextIO) -> int:
     if asked.what != "infer":
-        raise UsageError(f"resnet bench measures infer, not {show(asked.what)}", f"write: resnet bench {BENCH}")
+        raise UsageError(f"resnet bench measures infer, not {show(asked.what)}", "write: resnet bench infer MODEL")
     batches = [whole("--batch", one, 1, 4096) for one in (asked.batch or "1,32").split(",")]
     if len(set(batches)) < len(batches):
         raise UsageError(f"--batch names {asked.batch}, one of them twice", "name each once")

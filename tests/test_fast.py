@@ -18,10 +18,12 @@ from resnetkit.classifier import Classifier
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.errors import ResourceError, UsageError, WeightsError
+from resnetkit.export.graph import bare
 from resnetkit.export.proof import limit
 from resnetkit.fast import choice, compiled, remembered
 from resnetkit.fast.choice import Chooser, Found
 from resnetkit.fast.compiled import InTime
+from resnetkit.fast.streams import Streams
 from resnetkit.fast.ways import FUSED, OTHERS, Run, Way, installed, ways
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
@@ -104,6 +106,23 @@ def test_every_way_answers_as_torch_does(name: str, images: NDArray[np.uint8]) -
         else:
             change = np.abs(metrics.softmax(answers, 1) - metrics.softmax(wanted, 1)).max()
             assert 0 < change < 0.2, way
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 20])
+def test_streams_answer_the_parts_of_a_batch_in_order(count: int, model: Classifier, images: NDArray[np.uint8]) -> None:
+    run = Streams(bare(model.card, model.model), 3, "fp32")
+    for some in (images[:count], images[:count][::-1]):
+        answers = run(some)
+        assert np.abs(answers - model.ask(some)).max() <= limit(model.ask(some))
+
+
+def test_streams_are_for_batches_of_at_least_as_many(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    many = Way("openvino", "fp32", streams=True)
+    assert many in ways(model.machine, 4)
+    assert many not in ways(model.machine, 3)
+    assert str(many) == "openvino fp32 in streams"
+    assert many.says.endswith(" in streams")
 
 
 def test_the_fastest_is_taken_and_remembered(

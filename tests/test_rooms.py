@@ -44,7 +44,7 @@ ROOMS = """
     runfolder sweep study
     export.nodes export.resizing export.modules export.graph export.samples export.taken export.proof
     export.written
-    fast.remembered fast.ways fast.choice fast.compiled fast.bench
+    fast.remembered fast.streams fast.ways fast.choice fast.compiled fast.bench
     classifier explain.sanity explain.embedding explain.verification
     fast.weigh fast.measured report.pareto loading comparison promise clips report.clips
     origin division telling job

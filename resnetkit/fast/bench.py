@@ -82,14 +82,16 @@ class Pictures:
     labels: NDArray[np.int64] | None
 
 
-def openers(card: Card, network: Network, machine: Machine, only: Sequence[str]) -> dict[Way, Callable[[], Run]]:
+def openers(
+    card: Card, network: Network, machine: Machine, only: Sequence[str], batch: int
+) -> dict[Way, Callable[[], Run]]:
     """Every way by how it is opened; with ``only`` those of these runtimes or precisions, and the first in any case."""
     graph = cache(partial(bare, card, network))
     kinds = dict.fromkeys(["fp32", best_precision(machine.device)])
     found: dict[Way, Callable[[], Run]] = {
         Way(EAGER, kind): partial(eager, card, network, machine, kind) for kind in kinds
     }
-    for way in ways(machine):
+    for way in ways(machine, batch):
         found[way] = partial(opened, way, card, network, machine, graph)
     known = {word for way in found for word in (way.runtime, way.precision)}
     if unknown := sorted(set(only) - known):
@@ -119,7 +121,7 @@ def bench(
     ready: list[tuple[Row, Run]] = []
     rows: list[Row] = []
     wanted: NDArray[np.float32] | None = None
-    for way, how in openers(card, network, machine, only).items():
+    for way, how in openers(card, network, machine, only, max(batches)).items():
         row = Row(way, way.says, way.precision)
         rows.append(row)
         watch(f"opening {row.name}")

@@ -58,7 +58,7 @@ class Chooser:
 
         Raises WeightsError where no way answers as it should.
         """
-        some = self.asked(precision)
+        some = self.asked(precision, batch)
         versions, threads = sorted({way.says for way in some}), torch.get_num_threads()
         plan, sides = repr(self.card.plan), self.card.preprocess.size
         key = key_of("way", str(self.machine.device), precision, batch, versions, threads, plan, sides)
@@ -82,9 +82,9 @@ class Chooser:
         keep(key, {"network": self.card.model, "batch": batch, "way": str(best.way), "seconds": times})
         return best
 
-    def asked(self, precision: str) -> list[Way]:
+    def asked(self, precision: str, batch: int) -> list[Way]:
         """The ways of a precision, which torch always has."""
-        every = ways(self.machine)
+        every = ways(self.machine, batch)
         if precision == "auto":
             return every
         return [way for way in every if way.precision == precision] or [Way(FUSED, precision)]

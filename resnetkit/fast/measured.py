@@ -143,6 +143,7 @@ def weigh(model: Classifier, rows: Sequence[Row], batch: int, folder: Path, watc
         if other and not graph.exists():
             graph.write_bytes(bare(model.card, model.model))
         words = [str(graph if other else weights), row.way.runtime, row.precision, str(torch.get_num_threads()), shape]
+        words += ["streams"] if row.way.streams else []
         command = [sys.executable, "-m", "resnetkit.fast.weigh", *words]
         with suppress(OSError, ValueError, subprocess.SubprocessError):
             done = subprocess.run(command, capture_output=True, text=True, timeout=WEIGHING, check=True)  # noqa: S603

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from resnetkit.engine.device import DTYPES, Machine, best_precision
 from resnetkit.engine.evaluate import forward
 from resnetkit.export.runtimes import RUNTIMES
+from resnetkit.fast.streams import Streams
 from resnetkit.fused import fused
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
@@ -28,23 +29,25 @@ class Way:
 
     runtime: str  # FUSED, EAGER, or the name of one of OTHERS
     precision: str
+    streams: bool = False  # a stream for each thread, each with a part of the batch
 
     @property
     def says(self) -> str:
         if self.runtime in OTHERS:
-            return f"{self.runtime} {version(self.runtime)}"
+            return f"{self.runtime} {version(self.runtime)}{' in streams' * self.streams}"
         return f"torch {torch.__version__} {self.runtime.removeprefix('torch ')}"
 
     def __str__(self) -> str:
-        return f"{self.runtime} {self.precision}"
+        return f"{self.runtime} {self.precision}{' in streams' * self.streams}"
 
 
-def ways(machine: Machine) -> list[Way]:
+def ways(machine: Machine, batch: int = 1) -> list[Way]:
     """What there is for a machine, float32 first: the other runtimes only on a CPU, and where they are installed."""
     kinds = dict.fromkeys(["fp32", best_precision(machine.device)])
     found = [Way(FUSED, kind) for kind in kinds]
     if machine.device.type == "cpu":
-        found += [Way("openvino", kind) for kind in kinds if installed("openvino")]
+        streams = [False, True] if 1 < torch.get_num_threads() <= batch else [False]
+        found += [Way("openvino", kind, many) for kind in kinds for many in streams if installed("openvino")]
         found += [Way("onnxruntime", "fp32")] if installed("onnxruntime") else []
     return sorted(found, key=lambda way: way.precision != "fp32")
 
@@ -71,5 +74,7 @@ def opened(way: Way, card: Card, network: Network, machine: Machine, graph: Call
         full = Machine(machine.device, "fp32")
         copy = full.prepare(fused(network, DTYPES[way.precision]))
         return partial(forward, copy, preprocess=card.preprocess, machine=full)
+    if way.streams:
+        return Streams(graph(), torch.get_num_threads(), way.precision)
     ask = OTHERS[way.runtime].open(graph(), torch.get_num_threads(), precision=way.precision)
     return lambda images: next(iter(ask(images).values()))

@@ -1,23 +1,30 @@
 """How much memory a process needs that answers in one way and does nothing else: this one.
 
-python -m resnetkit.fast.weigh FILE RUNTIME PRECISION THREADS N,H,W,C prints bytes; FILE is a model file for
-torch, a graph else.
+python -m resnetkit.fast.weigh FILE RUNTIME PRECISION THREADS N,H,W,C [streams] prints bytes; FILE is a model file
+for torch, a graph else.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from resnetkit.export.runtimes import RUNTIMES
+from resnetkit.fast.streams import Streams
 
 OTHERS = {runtime.name: runtime for runtime in RUNTIMES.values()}
 
 
-def main(file: str, runtime: str, precision: str, threads: str, shape: str) -> None:
+def main(file: str, runtime: str, precision: str, threads: str, shape: str, streams: str = "") -> None:
     images = np.zeros([int(side) for side in shape.split(",")], np.uint8)
     if runtime in OTHERS:
-        ask = OTHERS[runtime].open(Path(file), int(threads), precision=precision)
+        ask: Callable[[Any], Any]
+        if streams:
+            ask = Streams(Path(file).read_bytes(), int(threads), precision)
+        else:
+            ask = OTHERS[runtime].open(Path(file), int(threads), precision=precision)
         for _ in range(2):
             ask(images)
     else:

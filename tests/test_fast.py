@@ -222,7 +222,7 @@ def test_auto_takes_no_way_that_changes_a_probability_by_more_than_it_says(
     model = resnetkit.load(file)
     every = [Way(FUSED, "bf16"), Way("openvino", "bf16")]
     clocked(monkeypatch, dict.fromkeys(every, 0.1) | {PLAIN: 0.5})
-    monkeypatch.setattr(choice, "ways", lambda _: [PLAIN, *every])
+    monkeypatch.setattr(choice, "ways", lambda *_: [PLAIN, *every])
     assert model.compiled().found.way == PLAIN
     asked = model.compiled("bf16")
     assert asked.found.way.precision == "bf16"

@@ -12,14 +12,14 @@ class Streams:
     """A graph of one input, ready to answer; Intel's MLPerf runs have one core a stream too."""
 
     def __init__(self, graph: bytes, threads: int, precision: str) -> None:
-        openvino = loaded()
+        core = loaded().Core()
         how = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": str(threads),
         }
-        model = openvino.Core().compile_model(graph, "CPU", how)
+        model = core.compile_model(core.read_model(graph), "CPU", how)
         self.requests = [model.create_infer_request() for _ in range(threads)]
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ class Streams:
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """What comes out first, (n, ...), of what goes in, (n, ...)."""
-        parts = np.array_split(x, min(len(self.requests), len(x)))
+        parts = np.array_split(np.ascontiguousarray(x), min(len(self.requests), len(x)))
         begun = list(zip(self.requests, parts, strict=False))
         for request, part in begun:
             request.start_async({0: part}, share_inputs=True)

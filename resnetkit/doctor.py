@@ -91,7 +91,7 @@ def table(report: dict[str, Any]) -> str:
     lines = [
         ("resnetkit", f"{report['resnetkit']} on Python {report['python']}, {report['system']}"),
         ("device", f"{report['device']} ({report['hardware']}); found: {', '.join(report['devices'])}"),
-        ("precision", f"{report['precision']} to train, fp32 to evaluate and predict"),
+        ("precision", f"{report['precision']} to train, fp32 to evaluate and predict unless another way answers alike"),
         ("threads", f"{report['threads']} on {report['cores']} cores"),
         ("packages", ", ".join(f"{name} {found}" for name, found in versions.items())),
     ]

@@ -32,13 +32,15 @@ def eval_flags(parser: Parser) -> None:
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 
-def device_flags(parser: Parser) -> None:
+def device_flags(parser: Parser, precision: str = "fp32, bf16, fp16 or auto [fp32]") -> None:
     parser.flag("device", "auto, cpu, cuda, cuda:1 or mps [auto]", "NAME")
-    parser.flag("precision", "fp32, bf16, fp16 or auto, the fastest way here that answers alike [auto]", "NAME")
+    parser.flag("precision", precision, "NAME")
 
 
 def answer_flags(parser: Parser) -> None:
-    device_flags(parser)
+    device_flags(
+        parser, "fp32, as torch does; bf16; fp16; or auto, for many pictures the fastest way that answers alike [auto]"
+    )
     parser.flag("workers", "threads that read pictures; changes no result [auto]", "N")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from resnetkit.errors import WeightsError, plain
-from resnetkit.export.metadata import KEY, SEAL
+from resnetkit.export import archive
+from resnetkit.export.metadata import KEY, SEAL, BrokenError
 from resnetkit.modelfile import canonical
 from resnetkit.safetensor import open_regular
 
@@ -28,10 +29,6 @@ KNOWN: Mapping[str, Mapping[int, str]] = {
     "operators": {1: EMPTY, 2: ""},  # ONNX's own, which have no name, and their version
 }
 Field = tuple[int, int, memoryview, memoryview]  # number, kind, what it holds, all its bytes
-
-
-class BrokenError(ValueError):
-    """A file that is not what it should be; the message says where."""
 
 
 def sealed(path: Path, texts: Mapping[str, str]) -> dict[str, str]:
@@ -54,6 +51,8 @@ def read(path: Path) -> tuple[dict[str, str], str]:
     try:
         if path.suffix.lower() == ".onnx":
             return walked(memoryview(data))
+        if path.suffix.lower() == archive.SUFFIX:
+            return archive.summary(data)
         return parsed(data, content(path.with_suffix(".bin")))
     except BrokenError as error:
         raise WeightsError(f"{plain(path)} {error}", "export it anew with resnet export") from None

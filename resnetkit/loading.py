@@ -9,7 +9,7 @@ from resnetkit.inputs import path_of
 
 
 def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32") -> Answerer:
-    """A model ready to answer: a Classifier, or for an exported file a Deployed, for which torch is not loaded.
+    """A model ready to answer: a Classifier, or for an exported file a Deployed, without torch unless it is a .pt2.
 
     Raises WeightsError where the file is damaged, UsageError for a device or precision that an exported file has not.
     """

@@ -19,16 +19,16 @@ Check = Callable[[Any], None]  # raises BrokenError
 PICTURES, TENSOR = "pictures", "tensor"  # what goes in
 LONGEST = 4000  # letters of a name or a formula
 # Whole numbers, those of a picture's sides among them, and then tensors.
-SCALARS = {f"_operator.{name}" for name in "add sub mul floordiv mod neg getitem".split()}
+SCALARS = {f"_operator.{name}" for name in "add sub mul floordiv mod neg".split()}
 SCALARS |= {"torch.sym_max", "torch.sym_min"}
 TENSORS = {
     f"torch.ops.aten.{name}"
     for name in """
-    __and__.Tensor abs.default adaptive_avg_pool1d.default adaptive_avg_pool2d.default add.Tensor add_.Tensor
+    __and__.Tensor abs.default adaptive_avg_pool2d.default add.Tensor add_.Tensor
     amax.default avg_pool2d.default batch_norm.default cat.default chunk.default clamp.default conv1d.default
     conv2d.default cumsum.default div.Tensor div.Tensor_mode expand.default flatten.using_ints floor.default ge.Scalar
-    ge.Tensor gelu.default group_norm.default gt.Scalar hardtanh_.default leaky_relu_.default linear.default lt.Scalar
-    lt.Tensor matmul.default max_pool2d.default mean.dim mul.Tensor new_ones.default ones_like.default pad.default
+    gelu.default group_norm.default gt.Scalar hardtanh_.default leaky_relu_.default linear.default lt.Scalar
+    matmul.default max_pool2d.default mean.dim mul.Tensor new_ones.default ones_like.default pad.default
     permute.default relu.default relu_.default reshape.default rsqrt.default rsub.Scalar select.int sigmoid.default
     silu.default silu_.default slice.Tensor softmax.int sub.Tensor sum.dim_IntList sym_size.int to.dtype transpose.int
     unbind.int unsqueeze.default view.default view_as.default where.self zeros_like.default
@@ -77,15 +77,17 @@ def checked_weights(config: Any, lengths: Mapping[str, int]) -> None:
     """Raises BrokenError for a table of weights that is not of our form; ``lengths`` are the bytes of each file."""
 
     def weight(value: Any) -> None:
-        need(isinstance(value, dict) and {"path_name", "tensor_meta"} <= value.keys(), "a weight of no size")
-        path = value["path_name"]
-        need(isinstance(path, str) and path in lengths, "a weight without a file")
-        each(value, "a weight", path_name=str, is_param=flag, tensor_meta=meta)
-        about = value["tensor_meta"]
-        need({"dtype", "sizes"} <= about.keys() and about["dtype"] in BYTES, "a weight of another kind")
-        need(all("as_int" in size for size in about["sizes"]), "a weight of no size")
-        numbers = prod(size["as_int"] for size in about["sizes"])
-        need(numbers * BYTES[about["dtype"]] == lengths[path] > 0, "a length that lies")
+        each(
+            value,
+            "a weight",
+            path_name=lambda path: need(isinstance(path, str) and path in lengths, "a weight without a file"),
+            is_param=flag,
+            tensor_meta=meta,
+        )
+        about = value.get("tensor_meta") or {}
+        sizes = [size.get("as_int", 0) for size in about.get("sizes") or ()]
+        length = prod(sizes) * BYTES.get(about.get("dtype"), 0)
+        need(length == lengths.get(value.get("path_name"), 0) > 0, "a length that lies")
 
     need(isinstance(config, dict) and set(config) == {"config"}, "a table of other things")
     every(config["config"], PATH, weight)

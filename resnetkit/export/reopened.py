@@ -1,6 +1,8 @@
 """A .pt2 file asked by torch, once nothing is in it but what our own files hold."""
 
+import logging
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ def open_program(path: Path, threads: int, until: str | None) -> Callable[[NDArr
     if threads:
         torch.set_num_threads(threads)
     try:
-        program = torch.export.load(cleaned(path.read_bytes()))
+        program = loaded(cleaned(path.read_bytes()))
         module: Any = program.module() if until is None else beginning(program, until)
     except BrokenError as error:
         raise WeightsError(f"{plain(path)} {error}", AGAIN) from None
@@ -47,6 +49,18 @@ def open_program(path: Path, threads: int, until: str | None) -> Callable[[NDArr
         return {until: found.numpy()} if until else {name: value.numpy() for name, value in found.items()}
 
     return ask
+
+
+def loaded(data: BytesIO) -> "ExportedProgram":
+    """What torch makes of a file, without the tracebacks that it writes to its log on the way."""
+    import torch
+
+    log = logging.getLogger("torch.export")
+    before, log.disabled = log.disabled, True
+    try:
+        return torch.export.load(data)
+    finally:
+        log.disabled = before
 
 
 def beginning(program: "ExportedProgram", until: str) -> "GraphModule":

@@ -115,7 +115,7 @@ def cubic(near: Tensor) -> Tensor:
 
 
 def tall(rows: int, columns: int) -> int:
-    """1 where so many more rows than columns go that Pillow takes rows first, which it does from its version 13; or 0."""
+    """1 where so many more rows than columns go that Pillow takes rows first: never before its version 13; else 0."""
     if int(pillow.partition(".")[0]) < 13:
         return 0
     return torch.sym_max(0, torch.sym_min(1, rows - torch.sym_max(0, 2 * columns)))

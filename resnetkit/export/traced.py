@@ -1,4 +1,4 @@
-"""A model as a program of torch.export: what a file of plain torch holds, with nothing of resnetkit or of a processor."""
+"""A model as a program of torch.export: what plain torch loads, with nothing in it of resnetkit or of one device."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
-from resnetkit.errors import WeightsError
 from resnetkit.export.graph import ANSWERS, LOGITS, PICTURES, TENSOR, Takes
 from resnetkit.export.seeing import Seeing
 from resnetkit.fused import CONVOLVE, Convolution, InFloat, fused
@@ -89,13 +88,13 @@ def plainly(network: Network) -> Network:
 def put(network: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, leaf = name.rpartition(".")
     setattr(network.get_submodule(parent), leaf, module)
+
+
 def traced(card: Card, network: Network, takes: Takes, _about: Mapping[str, str]) -> bytes:
     """The bytes of a .pt2 file without metadata: the inputs and outputs are those of ``graph.drawn``.
 
-    Raises WeightsError for what no picture is, or is not resized in a graph.
+    Raises WeightsError for what is not resized in a graph.
     """
-    if card.plan.ndim != 2:
-        raise WeightsError(f"the {card.model} does not take pictures", "use it here")
     folded = plainly(network)
     module: nn.Module = Whole(card, folded) if takes == "picture" else Alone(folded)
     name, given = example(card, takes)

@@ -86,7 +86,7 @@ def checked_weights(config: Any, lengths: Mapping[str, int]) -> None:
         )
         about = value.get("tensor_meta") or {}
         sizes = [size.get("as_int", 0) for size in about.get("sizes") or ()]
-        length = prod(sizes) * BYTES.get(about.get("dtype"), 0)
+        length = prod(sizes) * BYTES.get(about.get("dtype") or 0, 0)
         need(length == lengths.get(value.get("path_name"), 0) > 0, "a length that lies")
 
     need(isinstance(config, dict) and set(config) == {"config"}, "a table of other things")

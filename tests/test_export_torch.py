@@ -229,7 +229,7 @@ class Bomb:
 
 
 def hostile(where: Path) -> dict[str, tuple[bool, Callable[[dict[str, Any]], None]]]:
-    """Whether plain torch then makes the folder ``where``, and what is done to the members of a file, JSON as values."""
+    """Whether torch.export.load then makes the folder ``where``, and what is done to the members, JSON as values."""
     pickled = io.BytesIO()
     torch.save(Bomb(where), pickled)
     code = f"__import__('os').mkdir({str(where)!r})"
@@ -295,10 +295,10 @@ def hostile(where: Path) -> dict[str, tuple[bool, Callable[[dict[str, Any]], Non
         "a pickled sample": (True, sample),
         "a pickled constant": (True, constant),
         "a formula": (True, formula),
-        "an operator": (True, operator),
-        "guards": (True, guards),
+        "an operator": (False, operator),
+        "guards": (False, guards),
         "a library": (False, library),
-        "names": (True, names),
+        "names": (False, names),
         "a shape": (False, shape),
         "sizes": (False, sizes),
         "nothing": (False, nothing),
@@ -332,7 +332,7 @@ def test_nothing_in_a_file_is_run(what: str, made: Path, tmp_path: Path, capfd: 
     assert not (tmp_path / "made").exists()
     if runs:  # or the test would show nothing
         with suppress(Exception):
-            torch.export.load(path).module()(torch.zeros(1, 9, 8, 3, dtype=torch.uint8))
+            torch.export.load(path)
         assert (tmp_path / "made").exists()
     capfd.readouterr()
 

@@ -25,7 +25,8 @@ TENSORS = {
     f"torch.ops.aten.{name}"
     for name in """
     __and__.Tensor abs.default adaptive_avg_pool2d.default add.Tensor add_.Tensor
-    amax.default avg_pool2d.default batch_norm.default cat.default chunk.default clamp.default conv1d.default
+    amax.default avg_pool2d.default batch_norm.default cat.default chunk.default clamp.default contiguous.default
+    conv1d.default
     conv2d.default cumsum.default div.Tensor div.Tensor_mode expand.default flatten.using_ints floor.default ge.Scalar
     gelu.default group_norm.default gt.Scalar hardtanh_.default leaky_relu_.default linear.default lt.Scalar
     matmul.default max_pool2d.default mean.dim mul.Tensor new_ones.default ones_like.default pad.default

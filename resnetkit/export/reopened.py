@@ -42,7 +42,7 @@ def open_program(path: Path, threads: int, until: str | None) -> Callable[[NDArr
     @torch.inference_mode()
     def ask(x: NDArray[Any]) -> Answers:
         try:
-            found = module(torch.from_numpy(np.ascontiguousarray(x)))
+            found = module(torch.from_numpy(np.require(x, requirements=["C", "W"])))
         except RuntimeError as error:
             reason = plain(str(error).strip().partition("\n")[0])[:200]
             raise WeightsError(f"{plain(path)} cannot be run: {reason}", AGAIN) from error
@@ -68,9 +68,11 @@ def beginning(program: "ExportedProgram", until: str) -> "GraphModule":
     from torch.fx.graph import CodeGen
 
     module: GraphModule = program.module()
-    (last,) = (node for node in module.graph.nodes if node.name == until)
-    (end,) = (node for node in module.graph.nodes if node.op == "output")
-    end.args = (last,)
+    nodes = list(module.graph.nodes)
+    (last,) = (i for i, node in enumerate(nodes) if node.name == until)
+    nodes[-1].args = (nodes[last],)
+    for node in reversed(nodes[last + 1 : -1]):  # some of which write over what they take, and so are never dead
+        module.graph.erase_node(node)
     module.graph.set_codegen(CodeGen())  # without the names of what comes out
     module.graph.eliminate_dead_code()
     module.recompile()

@@ -42,7 +42,7 @@ class Seeing(nn.Module):
             red, green, blue = shown.unbind(3)
             parts = red * GREY[0] + green * GREY[1] + blue * GREY[2]  # below 2^24: exact
             shown = ((parts + 32768) * (1 / 65536)).floor().unsqueeze(3)
-        shown = shown.permute(0, 3, 1, 2)
+        shown = shown.permute(0, 3, 1, 2).contiguous()
         rows, columns = laid(height, width, self.seen)
         high, wide = self.seen.size
         down, above = weights(pictures[0, :, 0, 0], height, rows, high, self.seen)

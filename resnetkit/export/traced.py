@@ -23,8 +23,8 @@ class Plain(nn.Module):
     def __init__(self, fused_one: Convolution) -> None:
         super().__init__()
         self.window, self.act = fused_one.window, fused_one.act
-        self.weight = nn.Parameter(fused_one.weight.contiguous(), requires_grad=False)
-        self.bias = nn.Parameter(fused_one.bias.contiguous(), requires_grad=False)
+        self.weight = nn.Parameter(fused_one.weight, requires_grad=False)
+        self.bias = nn.Parameter(fused_one.bias, requires_grad=False)
 
     def forward(self, x: Tensor, other: Tensor | None = None, _over: bool = False) -> Tensor:
         padding, stride, dilation, groups = self.window.all
@@ -82,6 +82,8 @@ def plainly(network: Network) -> Network:
             put(copy, name, nn.Identity())  # all of it is float32
         for name, buffer in list(module.named_buffers(recurse=False)):
             module.register_buffer(name, buffer)  # into the file, whatever model files leave out
+    for tensor in (*copy.parameters(), *copy.buffers()):
+        tensor.data = tensor.clone(memory_format=torch.contiguous_format)
     return copy
 
 

@@ -11,7 +11,6 @@ from resnetkit import modelfile
 from resnetkit.answerer import Answerer
 from resnetkit.answers import Heat, Pictures
 from resnetkit.data.decode import MAX_PIXELS, decode
-from resnetkit.deployed import is_exported
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import forward
 from resnetkit.errors import UsageError, WeightsError, plain
@@ -20,12 +19,16 @@ from resnetkit.explain.explanation import Explanation, explain, heating
 from resnetkit.export.graph import Takes
 from resnetkit.export.taken import taken
 from resnetkit.export.written import write
+from resnetkit.fast.compiled import Compiled
 from resnetkit.inputs import Input, path_of
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
+from resnetkit.opening import is_exported
 from resnetkit.targets import RUNTIMES, Exported, duties, export
 from resnetkit.weights import check, fill
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 class Classifier(Answerer):
@@ -48,6 +51,23 @@ class Classifier(Answerer):
     def heat(self) -> Heat | None:
         """Grad-CAM over a picture; None for tags and numbers."""
         return heating(self.card, self.model, self.machine)
+
+    def compiled(self, precision: str = "auto", *, batch: int | None = None) -> Compiled:
+        """A copy that answers in the fastest way found on this machine: a runtime and a precision.
+
+        Torch's fused operators, OpenVINO and onnxruntime, where they are installed, are timed on ``batch`` pictures at
+        a time, as many as go through at once if nothing is said, and the choice is remembered by hardware, versions and
+        network. ``precision`` "fp32" takes those whose logits are within 1e-4 of the largest, "bf16" and "fp16" those
+        of that precision, whose ``runs_on`` says how far off they are; "auto" any that changes no probability by more
+        than 0.01, nor a number by more than 0.01 of its deviation, with a margin of 4 on pictures that are tried.
+        Raises UsageError for another precision, ResourceError for one that is not to be had here.
+        """
+        if precision not in PRECISIONS:
+            raise UsageError(f"precision is {plain(precision)}", f"use one of {', '.join(PRECISIONS)}")
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
+            raise UsageError(f"batch is {batch!r}, not a whole number of at least 1", "leave it out")
+        choose(str(self.machine.device), precision)
+        return Compiled(self, precision, batch)
 
     def embed(
         self, paths: Input | Iterable[Input], *, workers: int | None = None, max_pixels: int = MAX_PIXELS

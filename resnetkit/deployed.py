@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from resnetkit.answerer import Answerer
 from resnetkit.answers import Answers, Ask, Pictures, answered_whole, in_colour, stacked
 from resnetkit.data.parts import Part
-from resnetkit.errors import UsageError, WeightsError, plain
-from resnetkit.export.guard import read, seal_of
-from resnetkit.export.metadata import SEAL, card_of
-from resnetkit.export.runtimes import RUNTIMES, Runtime
 from resnetkit.export.runtimes import Ask as Run
-from resnetkit.modelfile import Card, canonical
+from resnetkit.export.runtimes import Runtime
+from resnetkit.modelfile import Card
+from resnetkit.opening import Opening
 
 LOGITS = "logits"  # of what comes out of every file
-SUFFIXES = {suffix: name for name, runtime in RUNTIMES.items() for suffix in runtime.suffixes}
 
 
 class Deployed(Answerer):
@@ -49,28 +46,10 @@ class Deployed(Answerer):
         return answered_whole(ask, part, workers) if self.takes == "picture" else super().answers(part, ask, workers)
 
 
-def is_exported(path: str) -> bool:
-    """Whether a file is meant that another runtime is for, by its name."""
-    return Path(path).suffix.lower() in SUFFIXES
-
-
-def load_export(path: str, threads: int = 0) -> Deployed:
+def load_export(path: str | Opening, threads: int = 0) -> Deployed:
     """A file that `resnet export` wrote, ready to answer with so many threads, 0 for as many as the runtime likes.
 
     Raises WeightsError for a file that is not one, or not as it was written; ResourceError without its runtime.
     """
-    file = Path(path)
-    runtime = RUNTIMES[SUFFIXES[file.suffix.lower()]]
-    if file.suffix.lower() != runtime.suffixes[0]:
-        named = plain(file.with_suffix(runtime.suffixes[0]))
-        raise UsageError(f"{plain(path)} is a part of a model of {runtime.name}", f"name {named}")
-    texts, digest = read(file)
-    card, takes = card_of(texts, file)
-    if texts[SEAL] != canonical(seal_of(texts, digest)):
-        raise WeightsError(f"{plain(path)} is not as it was written: its SHA-256 is another", "export it anew")
-    try:
-        run = runtime.open(file, threads, None)
-    except RuntimeError as error:
-        reason = plain(str(error).strip().splitlines()[-1])[:200]
-        raise WeightsError(f"{runtime.says} cannot run {plain(path)}: {reason}", "export it anew") from error
-    return Deployed(card, takes, run, runtime, file.parent)
+    begun = path if isinstance(path, Opening) else Opening(path, threads)
+    return Deployed(begun.card, begun.takes, begun.opened(), begun.runtime, begun.file.parent)

@@ -3,14 +3,19 @@
 import os
 
 from resnetkit.answerer import Answerer
-from resnetkit.deployed import is_exported, load_export
+from resnetkit.deployed import load_export
 from resnetkit.errors import UsageError, plain
 from resnetkit.inputs import path_of
+from resnetkit.opening import Opening, is_exported
 
 
-def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str = "fp32") -> Answerer:
-    """A model ready to answer: a Classifier, or for an exported file a Deployed, without torch unless it is a .pt2.
+def load(
+    path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto", begun: Opening | None = None
+) -> Answerer:
+    """A model ready to answer: an InTime, or for an exported file a Deployed, without torch unless it is a .pt2.
 
+    With the precision "fp32" it is a Classifier, which answers as torch does, to the bit.
+    ``begun`` is the opening of that exported file, where it has begun.
     Raises WeightsError where the file is damaged, UsageError for a device or precision that an exported file has not.
     """
     name = path_of(path, "the model")
@@ -19,7 +24,9 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
             if value not in only:
                 said = f"{plain(name)} runs on the CPU in fp32, not with {what} {plain(value)}"
                 raise UsageError(said, f"leave --{what} out, or use the model file it was made of")
-        return load_export(name)
+        return load_export(begun or name)
     from resnetkit import classifier
+    from resnetkit.fast.compiled import InTime
 
-    return classifier.load(path, device=device, precision=precision)
+    model = classifier.load(path, device=device, precision="fp32" if precision == "auto" else precision)
+    return model if precision == "fp32" else InTime(model, precision)

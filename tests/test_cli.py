@@ -1,5 +1,7 @@
 """The command line: answers on stdout, errors that say what to do, and no trace of torch where none is needed."""
 
+import importlib
+import inspect
 import io
 import json
 import os
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -506,6 +509,22 @@ def test_doctor_knows_the_packages_of_the_project() -> None:
     assert names(project["dependencies"]) == doctor.CORE
     extras = project["optional-dependencies"]
     assert {name: names(extras[name]) for name in doctor.EXTRAS} == doctor.EXTRAS
+
+
+def test_every_verb_is_where_the_table_says() -> None:
+    for verb in VERBS.values():
+        for function in (verb.flags, verb.act):
+            assert isinstance(function, partial)
+            closed = inspect.getclosurevars(function.func).nonlocals
+            assert callable(getattr(importlib.import_module(f"resnetkit.verbs.{closed['room']}"), function.args[0]))
+
+
+def test_a_verb_loads_no_room_of_another() -> None:
+    program = "import sys; from resnetkit.cli import main; main(['predict', '--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "resnetkit.verbs.answering" in loaded
+    assert not {"resnetkit.verbs.training", "resnetkit.verbs.networks", "numpy", "torch"} & set(loaded)
 
 
 def test_synonyms_lead_to_verbs() -> None:

@@ -36,7 +36,7 @@ ROOMS = """
     engine.state
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
     evaluation tagging measuring examined examining answerer export.form export.archive export.guard
-    export.reopened export.runtimes deployed
+    export.reopened export.runtimes opening deployed
     trouble.suspects trouble.finding trouble.prints trouble.twins trouble.looks trouble.classes trouble.labels
     trouble.features trouble.learned trouble.checkup trouble.cleaned trouble.brief
     report.waiting report.tables report.fonts report.pictures report.scatter report.reliability report.rates
@@ -45,8 +45,9 @@ ROOMS = """
     runfolder sweep study
     export.nodes export.resizing export.modules export.graph export.seeing export.traced export.samples export.taken
     export.proof export.written
+    fast.remembered fast.ways fast.choice fast.compiled fast.bench
     classifier explain.sanity explain.embedding explain.verification
-    loading comparison promise clips report.clips
+    fast.weigh fast.measured report.pareto loading comparison promise clips report.clips
     origin division telling job
     page.phrases page.chart page.thumbs page.page page.verdict page.course page.figures page.mistakes page.trouble
     page.story page.runs
@@ -54,7 +55,7 @@ ROOMS = """
     report.progress
     api doctor flags arguments
     verbs.verb verbs.training verbs.sweeping verbs.rates verbs.answering verbs.checking verbs.comparing
-    verbs.explaining verbs.embedding verbs.networks verbs.exporting verbs.weights verbs.table cli
+    verbs.explaining verbs.embedding verbs.networks verbs.exporting verbs.benching verbs.weights verbs.table cli
 """.split()
 RANK = {room: rank for rank, room in enumerate(ROOMS)}
 LOBBIES = [
@@ -62,6 +63,7 @@ LOBBIES = [
     "engine.__init__",
     "explain.__init__",
     "export.__init__",
+    "fast.__init__",
     "page.__init__",
     "report.__init__",
     "trouble.__init__",
@@ -82,7 +84,9 @@ LATE = {
     "verbs.checking": {"resnetkit"},
     "verbs.networks": {"resnetkit"},
     "verbs.exporting": {"resnetkit"},
+    "verbs.benching": {"resnetkit"},
     "verbs.weights": {"resnetkit"},
+    "verbs.table": {"import_module()"},
     "data.digits": {"sklearn"},  # two seconds for one built-in data set
     "data.flowers": {"scipy"},  # which reads the labels of that one data set
     "data.parquet": {"pyarrow"},  # an extra
@@ -101,7 +105,8 @@ LATE = {
     "study": {"optuna"},  # an extra
     "report.board": {"torch.utils.tensorboard"},  # an extra
     "page.page": {"jinja2"},  # loads where a page is written
-    "loading": {"resnetkit.classifier"},  # exported files do without torch
+    "loading": {"resnetkit.classifier", "resnetkit.fast.compiled"},  # exported files do without torch
+    "fast.weigh": {"resource", "resnetkit.classifier", "resnetkit.fast.ways", "torch"},  # its memory would count
     "answerer": {"resnetkit.examining"},  # predictions come without scipy
     "report.results": {
         "resnetkit.report.fonts",

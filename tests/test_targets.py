@@ -27,7 +27,7 @@ from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
 from resnetkit.targets import RUNTIMES, TARGETS, TIMM, TORCHVISION, Library, export, to_library
-from resnetkit.verbs.exporting import KINDS
+from resnetkit.verbs.verb import KINDS
 from resnetkit.walk import shapes
 
 LIBRARIES = (TORCHVISION, TIMM)

@@ -60,19 +60,23 @@ def members(data: bytes) -> dict[str, bytes]:
     return held
 
 
-def summary(data: bytes) -> tuple[dict[str, str], str]:
-    """The texts in a file, and a SHA-256 over all the rest of it. Raises BrokenError for what is not of our form."""
+def summary(data: bytes) -> tuple[dict[str, str], str, list[memoryview]]:
+    """The texts in a file, a SHA-256 over the rest but its weights, and those, by name; each with its name in the sum.
+
+    Raises BrokenError for what is not of our form.
+    """
     held = members(data)
     checked(held)
     total = sha256()
+    weights = [name for name in sorted(held) if OTHERS.fullmatch(name) and name.startswith(WEIGHTS)]
     for name in sorted(held):
         if not name.startswith(EXTRA):
-            total.update(f"{name} {len(held[name])} ".encode() + held[name])
+            total.update(f"{name} {len(held[name])} ".encode() + (b"" if name in weights else held[name]))
     try:
         texts = {name.removeprefix(EXTRA): held[name].decode() for name in held if name.startswith(EXTRA)}
     except UnicodeDecodeError:
         raise BrokenError("has metadata that are no text") from None
-    return texts, total.hexdigest()
+    return texts, total.hexdigest(), [memoryview(held[name]) for name in weights]
 
 
 def checked(held: Mapping[str, bytes]) -> tuple[Any, Any]:

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from resnetkit.export.modules import answered
-from resnetkit.export.nodes import Nodes, Value
-from resnetkit.export.resizing import prepared
+from resnetkit.export.nodes import FLOAT, Nodes, Value
+from resnetkit.export.resizing import normalized, prepared
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 
@@ -33,6 +33,18 @@ def drawn(card: Card, network: Network, takes: Takes, about: Mapping[str, str]) 
     answer(g, answered(g, network, TENSOR, seen.size, LOGITS), card)
     pictures: Value = (PICTURES, np.uint8, ("n", "height", "width", 3))
     return g.to_bytes([pictures], [(ANSWERS[card.task], np.float32, ("n", classes)), logits], about)
+
+
+def bare(card: Card, network: Network) -> bytes:
+    """The bytes of an ONNX file from pictures as the preprocessing leaves them to logits, with nothing in its metadata.
+
+    ``pictures``, uint8 (n, height, width, channels) of one size, to ``logits``, float32 (n, classes).
+    """
+    g, seen = Nodes(), card.preprocess
+    shown = g.add("Transpose", g.add("Cast", PICTURES, to=FLOAT), perm=(0, 3, 1, 2))
+    answered(g, network, normalized(g, shown, seen, TENSOR), seen.size, LOGITS)
+    pictures: Value = (PICTURES, np.uint8, ("n", *seen.size, seen.channels))
+    return g.to_bytes([pictures], [(LOGITS, np.float32, ("n", len(card.classes)))], {})
 
 
 def answer(g: Nodes, logits: str, card: Card) -> str:

@@ -4,20 +4,24 @@ An ONNX file is walked by its wire format (protobuf.dev/programming-guides/encod
 it, take operators of any library, and believe every length.
 """
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from resnetkit.errors import WeightsError, plain
 from resnetkit.export import archive
-from resnetkit.export.metadata import KEY, SEAL, BrokenError
+from resnetkit.export.metadata import KEY, SEAL, WEIGHED, BrokenError
 from resnetkit.modelfile import canonical
 from resnetkit.safetensor import open_regular
 
 VARINT, WIDE, BYTES, NARROW = 0, 1, 2, 5  # kinds of fields on the wire
 LARGEST = 2**31 - 1  # bytes that a protobuf message may have
 PROPERTIES, GRAPH, OPERATORS = 14, 7, 8  # of a model
+NUMBERS = 9  # of a tensor, as bytes
 EMPTY = "empty"  # a field that is there and holds nothing: the name of a library of operators
 # The fields of each message that our files have; those that hold another message name it.
 KNOWN: Mapping[str, Mapping[int, str]] = {
@@ -31,44 +35,58 @@ KNOWN: Mapping[str, Mapping[int, str]] = {
 Field = tuple[int, int, memoryview, memoryview]  # number, kind, what it holds, all its bytes
 
 
+class Content(NamedTuple):
+    """What was found in an exported file."""
+
+    texts: dict[str, str]  # of its metadata
+    form: str  # SHA-256 over all the rest but the numbers of its weights
+    weights: Sequence[memoryview]  # those numbers, in their order
+
+    def weighed(self) -> str:
+        """The SHA-256 over the weights, which takes as long as all other checks."""
+        total = sha256()
+        for part in self.weights:
+            total.update(part)
+        return total.hexdigest()
+
+
 def sealed(path: Path, texts: Mapping[str, str]) -> dict[str, str]:
-    """Texts for the metadata of a file, with a SHA-256 over them and all the rest of it."""
-    return {**texts, SEAL: canonical(seal_of(texts, read(path)[1]))}
+    """Texts for the metadata of a file, with a SHA-256 over its weights, and one over that, them and all the rest."""
+    found = read(path)
+    whole = {**texts, WEIGHED: canonical(found.weighed())}
+    return {**whole, SEAL: canonical(seal_of(whole, found.form))}
 
 
-def seal_of(texts: Mapping[str, str], digest: str) -> str:
-    """The SHA-256 that a file with these texts and this ``digest`` of all the rest is to name."""
+def seal_of(texts: Mapping[str, str], form: str) -> str:
+    """The SHA-256 that a file with these texts and this ``form`` is to name."""
     others = {name: text for name, text in texts.items() if name != SEAL}
-    return sha256(canonical([digest, others]).encode()).hexdigest()
+    return sha256(canonical([form, others]).encode()).hexdigest()
 
 
-def read(path: Path) -> tuple[dict[str, str], str]:
-    """The texts in the metadata of an exported file, and the SHA-256 over all the rest of it.
-
-    Raises WeightsError for what no file of ours is, before any runtime sees it.
-    """
+def read(path: Path) -> Content:
+    """What is in an exported file. Raises WeightsError for what no file of ours is, before any runtime sees it."""
     data = content(path)
     try:
         if path.suffix.lower() == ".onnx":
-            return walked(memoryview(data))
+            return walked(data)
         if path.suffix.lower() == archive.SUFFIX:
-            return archive.summary(data)
-        return parsed(data, content(path.with_suffix(".bin")))
+            return Content(*archive.summary(bytes(data)))
+        return parsed(bytes(data), content(path.with_suffix(".bin")))
     except BrokenError as error:
         raise WeightsError(f"{plain(path)} {error}", "export it anew with resnet export") from None
 
 
-def content(path: Path) -> bytes:
-    """The bytes of a regular file. Raises WeightsError where it is none, or longer than such a file can be."""
+def content(path: Path) -> memoryview:
+    """The bytes of a regular file, as they are read. WeightsError where it is none, or longer than such can be."""
     with open_regular(path) as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise WeightsError(f"{plain(path)} is longer than such a file can be", "export it anew")
-    return data
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST:
+            raise WeightsError(f"{plain(path)} is longer than such a file can be", "export it anew")
+        return memoryview(mmap(file.fileno(), size, access=ACCESS_READ) if size else b"")
 
 
-def parsed(text: bytes, weights: bytes) -> tuple[dict[str, str], str]:
-    """The same of an OpenVINO file: the texts stand in ``rt_info``, behind the layers and what joins them."""
+def parsed(text: bytes, weights: memoryview) -> Content:
+    """An OpenVINO file: the texts stand in ``rt_info``, behind the layers and what joins them."""
     if b"<!" in text:
         raise BrokenError("holds what no file of ours does: a declaration")
     try:
@@ -78,27 +96,34 @@ def parsed(text: bytes, weights: bytes) -> tuple[dict[str, str], str]:
     layers, edges = root.find("layers"), root.find("edges")
     if root.tag != "net" or layers is None or edges is None:
         raise BrokenError("is no OpenVINO file")
-    total = sha256(b"".join(ET.tostring(part) for part in (layers, edges)))
-    total.update(weights)
+    form = sha256(b"".join(ET.tostring(part) for part in (layers, edges)))
     ours = root.find(f"rt_info/{KEY}")
     texts = {one.tag: one.get("value", "") for one in (ours if ours is not None else ())}
-    return texts, total.hexdigest()
+    return Content(texts, form.hexdigest(), [weights])
 
 
-def walked(data: memoryview) -> tuple[dict[str, str], str]:
-    """The metadata of a model, and a SHA-256 over all its bytes but those."""
+def walked(data: memoryview) -> Content:
+    """A model of ONNX: its metadata and the numbers of its constants stand apart, its form is all the rest."""
     texts: dict[str, str] = {}
-    total, graphs = sha256(), 0
-    for number, kind, held, whole in fields(data, "model"):
+    apart: list[tuple[int, int]] = []  # where the numbers of constants, and then metadata, begin and end
+    numbers: list[memoryview] = []
+    graphs = start = 0
+    for number, kind, held, whole in fields(data, "model", 0, apart):
         if number == PROPERTIES and kind == BYTES:
             name, text = named(held)
             texts[name] = text
-            continue
-        total.update(whole)
+            apart.append((start, start + len(whole)))
+        else:
+            numbers += [data[begin:end] for begin, end in apart if begin >= start]
+        start += len(whole)
         graphs += number == GRAPH
     if graphs != 1:
         raise BrokenError("is no ONNX file" if not graphs else f"has {graphs} graphs")
-    return texts, total.hexdigest()
+    form, at = sha256(), 0
+    for begin, end in [*apart, (len(data), len(data))]:
+        form.update(data[at:begin])
+        at = end
+    return Content(texts, form.hexdigest(), numbers)
 
 
 def named(data: memoryview) -> tuple[str, str]:
@@ -112,8 +137,13 @@ def named(data: memoryview) -> tuple[str, str]:
         raise BrokenError("has metadata that are no text") from None
 
 
-def fields(data: memoryview, message: str) -> Iterator[Field]:
-    """Each field of a message; those of known messages are walked too, and hold nothing else than ours do."""
+def fields(
+    data: memoryview, message: str, offset: int = 0, apart: list[tuple[int, int]] | None = None
+) -> Iterator[Field]:
+    """Each field of a message; those of known messages are walked too, and hold nothing else than ours do.
+
+    ``apart`` hears where the numbers of constants lie; ``offset`` is where the message does.
+    """
     known, at = KNOWN.get(message), 0
     while at < len(data):
         start = at
@@ -138,8 +168,10 @@ def fields(data: memoryview, message: str) -> Iterator[Field]:
             if known[number]:
                 if kind != BYTES or (known[number] == EMPTY and len(held)):
                     raise BrokenError(f"holds what no file of ours does in field {number} of a {message}")
-                for _ in fields(held, known[number]):
+                for _ in fields(held, known[number], offset + at, apart):
                     pass
+            elif message == "tensor" and number == NUMBERS and kind == BYTES and apart is not None:
+                apart.append((offset + at, offset + end))
         yield number, kind, held, data[start:end]
         at = end
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 MARK = "exported_by"  # a file that has it may be replaced by another export
 PROOF = "proof"
-SEAL = "sha256"  # over all of a file but itself
+WEIGHED = "numbers_sha256"  # over the numbers of its constants
+SEAL = "sha256"  # over all of a file but those and itself
 KEY = "resnetkit"  # that the texts of an OpenVINO file stand under
 TAIL = 16 << 20  # bytes at the end of a file, where its metadata are
 
@@ -53,7 +54,7 @@ def card_of(texts: Mapping[str, str], path: Path) -> tuple[Card, str]:
         need(says.pop("format") == FORMAT, "format", f"must be {FORMAT}")
         takes = says.pop("input")
         need(takes in ("picture", "tensor"), "input", "must be picture or tensor")
-        for name in ("weights_sha256", MARK, PROOF, SEAL):
+        for name in ("weights_sha256", MARK, PROOF, WEIGHED, SEAL):
             says.pop(name)
         if says["task"] == "classes":
             del says["task"]

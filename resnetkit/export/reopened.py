@@ -21,17 +21,21 @@ Answers = dict[str, NDArray[np.float32]]
 AGAIN = "export it anew with resnet export"
 
 
-def open_program(path: Path, threads: int, until: str | None) -> Callable[[NDArray[Any]], Answers]:
+def open_program(
+    model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32"
+) -> Callable[[NDArray[Any]], Answers]:
     """What goes in to what comes out, or to the value of the name ``until``; ``threads`` are those of all of torch.
 
     Raises WeightsError for a file that is not of our form, before torch sees it, or that torch cannot read.
     """
     import torch
 
+    assert precision == "fp32"  # as the program was traced
+    data, path = (model, "the program") if isinstance(model, bytes) else (model.read_bytes(), model)
     if threads:
         torch.set_num_threads(threads)
     try:
-        program = loaded(cleaned(path.read_bytes()))
+        program = loaded(cleaned(data))
         module: Any = program.module() if until is None else beginning(program, until)
     except BrokenError as error:
         raise WeightsError(f"{plain(path)} {error}", AGAIN) from None

@@ -42,6 +42,11 @@ def prepared(g: Nodes, pictures: str, preprocess: Preprocess, name: str) -> str:
         border = np.rint(np.asarray(preprocess.mean) * 255).astype(np.float32)[:, None, None]
         inside = g.add("And", above, g.add("Transpose", left, perm=(1, 0)))
         shown = g.add("Where", inside, shown, g.constant(border))
+    return normalized(g, shown, preprocess, name)
+
+
+def normalized(g: Nodes, shown: str, preprocess: Preprocess, name: str) -> str:
+    """Values 0..255 of (n, channels, height, width) as the network takes them."""
     mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (preprocess.mean, preprocess.std))
     share = g.add("Div", shown, g.real(255))
     return g.add("Div", g.add("Sub", share, g.constant(mean)), g.constant(std), name=name)

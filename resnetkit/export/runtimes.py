@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from resnetkit.export.reopened import open_program
 Answers = dict[str, NDArray[np.float32]]
 Ask = Callable[[NDArray[Any]], Answers]  # what goes in to what comes out, by name
 TELEMETRY = "openvino_telemetry"
-FULL = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO takes bfloat16 where the processor has it, and answers change
+HINTS = {"fp32": "f32", "bf16": "bf16"}  # without one OpenVINO takes bfloat16 where the processor has it
+FULL = {"INFERENCE_PRECISION_HINT": HINTS["fp32"]}
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,19 @@ class Runtime:
     suffixes: tuple[str, ...]  # of its files, the one that is named first
     save: Callable[[bytes, Path], None]  # the graph, an ONNX file or torch's program, as its file
     note: Callable[[Path, Mapping[str, str]], None]  # adds texts to the metadata of a file
-    open: Callable[[Path, int, str | None], Ask]  # a file, with so many threads, up to the value of that name
+    open: "Open"
     how: str  # a file is loaded in Python; {file} stands for it
 
     @property
     def says(self) -> str:
         return f"{self.name} {version(self.name)}"
+
+
+class Open(Protocol):
+    """A file, or the bytes of a graph, ready to run."""
+
+    def __call__(self, model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32") -> Ask:
+        """With so many threads, 0 for as many as the runtime likes, up to the value of a name, or to the end."""
 
 
 def missing(name: str, error: ImportError) -> ResourceError:
@@ -55,7 +63,8 @@ def note_onnx(path: Path, texts: Mapping[str, str]) -> None:
         file.write(more.SerializeToString(deterministic=True))
 
 
-def open_onnx(path: Path, threads: int, until: str | None) -> Ask:
+def open_onnx(model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32") -> Ask:
+    assert precision == "fp32"  # the only one it has on a CPU for a graph of such numbers
     try:
         import onnxruntime
     except ImportError as error:
@@ -63,18 +72,21 @@ def open_onnx(path: Path, threads: int, until: str | None) -> Ask:
     onnxruntime.disable_telemetry_events()  # which Windows has
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
-    model: Any = str(path) if until is None else beginning(path, until)
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    if until is not None:
+        model = beginning(model, until)
+    given_as: Any = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(given_as, options, providers=["CPUExecutionProvider"])
     (taken,) = (one.name for one in session.get_inputs())
     given = [one.name for one in session.get_outputs()]
     return lambda x: dict(zip(given, session.run(given, {taken: x}), strict=True))
 
 
-def beginning(path: Path, until: str) -> bytes:
+def beginning(file: Path | bytes, until: str) -> bytes:
     """The part of a graph up to the value of a name, as a file of its own."""
     import onnx
 
-    model = onnx.load(path, load_external_data=False)
+    data = file if isinstance(file, bytes) else file.read_bytes()
+    model = onnx.load_model_from_string(data)
     graph = model.graph
     last = next(i for i, node in enumerate(graph.node) if until in node.output)
     del graph.node[last + 1 :], graph.output[:]
@@ -104,14 +116,15 @@ def note_openvino(path: Path, texts: Mapping[str, str]) -> None:
         beside.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def open_openvino(path: Path, threads: int, until: str | None) -> Ask:
+def open_openvino(model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32") -> Ask:
     openvino = loaded()
     core = openvino.Core()
-    model = core.read_model(path)
+    graph = core.read_model(model)
     if until is not None:
-        ends = [port for node in model.get_ops() for port in node.outputs() if until in port.get_names()]
-        model = openvino.Model(ends[:1], model.get_parameters())
-    ready = core.compile_model(model, "CPU", FULL | {"INFERENCE_NUM_THREADS": threads})
+        ends = [port for node in graph.get_ops() for port in node.outputs() if until in port.get_names()]
+        graph = openvino.Model(ends[:1], graph.get_parameters())
+    how = {"INFERENCE_PRECISION_HINT": HINTS[precision], "INFERENCE_NUM_THREADS": threads}
+    ready = core.compile_model(graph, "CPU", how)
     given = [until] if until else [port.get_any_name() for port in ready.outputs]
     return lambda x: {name: value.copy() for name, value in zip(given, ready([x]).values(), strict=True)}
 

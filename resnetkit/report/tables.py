@@ -5,14 +5,16 @@ import io
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 
 from resnetkit.errors import plain
 from resnetkit.files import write_text
 from resnetkit.metrics import ClassRow, Counts, NumberRow, TagRow
-from resnetkit.slices import Slice
+
+if TYPE_CHECKING:
+    from resnetkit.slices import Slice  # which brings scipy, and the rows of predictions come without
 
 Cell = str | float | bool | None
 
@@ -70,7 +72,7 @@ def number_table(rows: Sequence[NumberRow]) -> str:
     return "\n".join([lines[0], "-" * max(map(cell_len, lines)), *lines[1:]])
 
 
-def slice_table(found: Sequence[Slice]) -> str:
+def slice_table(found: Sequence["Slice"]) -> str:
     """Accuracy of parts of the pictures, for people."""
     header = ["", "pictures", "accuracy", "from", "to"]
     rows = (

@@ -34,7 +34,7 @@ def eval_flags(parser: Parser) -> None:
 
 def device_flags(parser: Parser) -> None:
     parser.flag("device", "auto, cpu, cuda, cuda:1 or mps [auto]", "NAME")
-    parser.flag("precision", "fp32, bf16, fp16 or auto [fp32]", "NAME")
+    parser.flag("precision", "fp32, bf16, fp16 or auto, the fastest way here that answers alike [auto]", "NAME")
 
 
 def answer_flags(parser: Parser) -> None:
@@ -67,7 +67,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         promise.check_out(asked.save, model)
         model = promise.promising(model, asked.data, risk, **how)
     evaluation = model.evaluate(asked.data, split, mirror=asked.mirror, **how)
-    for note in evaluation.notes:
+    for note in [*evaluation.notes, *noted(model)]:
         print(f"note: {plain(note)}", file=sys.stderr)
     try:
         folder = runfolder.RunFolder.create(asked.out, "eval").path
@@ -118,7 +118,7 @@ def told_of(asked: Namespace) -> tuple[dict[str, Any], str | None]:
     return named, said.get("group_pattern")
 
 
-def device_asked(asked: Namespace) -> dict[str, str]:
+def device_asked(asked: Namespace) -> dict[str, Any]:
     chosen = {
         name: value_of(name, text) for name in ("device", "precision") if (text := getattr(asked, name)) is not None
     }
@@ -126,7 +126,7 @@ def device_asked(asked: Namespace) -> dict[str, str]:
     return chosen
 
 
-def machine_asked(asked: Namespace) -> tuple[dict[str, str], int | None]:
+def machine_asked(asked: Namespace) -> tuple[dict[str, Any], int | None]:
     return device_asked(asked), None if asked.workers is None else value_of("workers", asked.workers)
 
 
@@ -160,6 +160,10 @@ def predict(asked: Namespace, out: TextIO) -> int:
         raise UsageError("- stands there twice, and stdin holds one picture", "write - once")
     machine, workers = machine_asked(asked)
 
+    from resnetkit import opening
+
+    begun = opening.Opening(asked.model) if opening.is_exported(asked.model) else None
+
     from resnetkit import clips, loading
     from resnetkit.report import clips as said
     from resnetkit.report import tables
@@ -168,7 +172,7 @@ def predict(asked: Namespace, out: TextIO) -> int:
     refuse_idle_clips(asked, inputs)
     if asked.mirror and any(clip for clip, _ in inputs):
         raise UsageError("--mirror is of pictures, and frames of clips are looked at once", "leave --mirror out")
-    model = loading.load(asked.model, **machine)
+    model = loading.load(asked.model, **machine, begun=begun)
     inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
     if any(clip for clip, _ in inputs):
         clips.refuse_task(model)  # before a header is printed
@@ -206,7 +210,15 @@ def predict(asked: Namespace, out: TextIO) -> int:
             unreadable += said.error_of(answer) is not None
             for line in said.lines(answer):
                 say(out, "  ".join([plain(path), *line]))
+    for note in noted(model):
+        print(f"note: {plain(note)}", file=sys.stderr)
     return UNREADABLE if unreadable else 0
+
+
+def noted(model: Any) -> list[str]:
+    """How it answered, where that was not as it is."""
+    note = getattr(model, "note", None)
+    return [note] if note else []
 
 
 def refuse_idle_clips(asked: Namespace, inputs: Sequence[tuple[bool, Any]]) -> None:

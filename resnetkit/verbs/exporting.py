@@ -6,10 +6,7 @@ from typing import Any, TextIO
 
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser
-from resnetkit.verbs.verb import say
-
-KINDS = "torchvision|timm|onnx|openvino|torch"  # the rows of resnetkit.targets, which would load torch
-EXPORT = f"MODEL --to {KINDS} --out FILE"
+from resnetkit.verbs.verb import EXPORT, KINDS, say
 
 
 def export_flags(parser: Parser) -> None:

@@ -14,10 +14,9 @@ from resnetkit.errors import ResourceError, UsageError, plain, some
 from resnetkit.flags import DECIMAL, Parser, value_of
 from resnetkit.recipes import RECIPES, said
 from resnetkit.run import Run, show
-from resnetkit.verbs.verb import say
+from resnetkit.verbs.verb import IMPORT, say
 
 ANYTHING = re.compile(".*", re.DOTALL)  # a class may be called anything
-IMPORT = "SRC --model NAME --out FILE ..."
 
 
 def import_flags(parser: Parser) -> None:

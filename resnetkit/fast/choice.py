@@ -1,0 +1,128 @@
+"""The fastest way to run a network here that answers as it should: tried, timed, and remembered."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnetkit import metrics
+from resnetkit.engine.device import Machine
+from resnetkit.engine.evaluate import forward
+from resnetkit.errors import WeightsError
+from resnetkit.export.graph import bare
+from resnetkit.export.proof import limit
+from resnetkit.export.samples import samples
+from resnetkit.fast.remembered import keep, key_of, recall
+from resnetkit.fast.ways import FUSED, Run, Way, opened, ways
+from resnetkit.modelfile import Card
+from resnetkit.network import Network
+
+TOLERANCE = 0.01  # of a probability, or of the deviation of a number: what "auto" may change
+MARGIN = 4  # by which the pictures that are tried have to be better, since there are worse ones
+ENOUGH = 0.3  # seconds that one way is timed for, and at least so many
+ROUNDS = 3
+HOPELESS = 2.5  # times as slow as the best so far: not timed further
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A way, ready to run."""
+
+    way: Way
+    run: Run
+    seconds: float  # of one batch, when it was measured
+    apart: float  # largest difference of what the sample pictures were answered, to torch in float32
+    pictures: int  # of those
+
+
+class Chooser:
+    """One network on one machine, with what every way is held against."""
+
+    def __init__(self, card: Card, network: Network, machine: Machine) -> None:
+        self.card, self.network, self.machine = card, network, machine
+        self.graph = cache(partial(bare, card, network))
+        seen = [card.preprocess.apply(one) for some in samples(card.preprocess.size) for one in some]
+        self.seen = np.stack(seen)
+        full = Machine(machine.device, "fp32")
+        self.wanted: Logits = forward(network, self.seen, card.preprocess, full)
+
+    def choose(self, precision: str, batch: int) -> Found:
+        """The fastest way of a precision for so many pictures at a time; of "auto" that of any within TOLERANCE.
+
+        Raises WeightsError where no way answers as it should.
+        """
+        some = self.asked(precision)
+        versions, threads = sorted({way.says for way in some}), torch.get_num_threads()
+        plan, sides = repr(self.card.plan), self.card.preprocess.size
+        key = key_of("way", str(self.machine.device), precision, batch, versions, threads, plan, sides)
+        if (known := recall(key)) is not None:
+            for way in some:
+                if str(way) == known.get("way") and (found := self.tried(way, precision, None)):
+                    return found
+        images = np.random.default_rng(0).integers(0, 256, (batch, *self.seen.shape[1:]), np.uint8)
+        best: Found | None = None
+        times: dict[str, float] = {}
+        for way in some:
+            found = self.tried(way, precision, partial(seconds, images, best.seconds if best else np.inf))
+            if found is None:
+                continue
+            times[str(way)] = found.seconds
+            if best is None or found.seconds < best.seconds:
+                best = found
+        if best is None:
+            what = f"no way to run this {self.card.model} in {precision} answers as torch does in float32"
+            raise WeightsError(what, "use it as it is: precision fp32")
+        keep(key, {"network": self.card.model, "batch": batch, "way": str(best.way), "seconds": times})
+        return best
+
+    def asked(self, precision: str) -> list[Way]:
+        """The ways of a precision, which torch always has."""
+        every = ways(self.machine)
+        if precision == "auto":
+            return every
+        return [way for way in every if way.precision == precision] or [Way(FUSED, precision)]
+
+    def tried(self, way: Way, precision: str, timing: Callable[[Run], float] | None) -> Found | None:
+        """A way that runs and answers as it should, or None. What does not run here is not the user's trouble."""
+        with suppress(Exception):
+            run = opened(way, self.card, self.network, self.machine, self.graph)
+            answers = run(self.seen)
+            apart = float(np.abs(self.meant(answers) - self.meant(self.wanted)).max())
+            if self.good(way, precision, answers, apart):
+                return Found(way, run, timing(run) if timing else np.nan, apart, len(self.seen))
+        return None
+
+    def good(self, way: Way, precision: str, answers: Logits, apart: float) -> bool:
+        if not np.isfinite(answers).all():
+            return False
+        if way.precision == "fp32":
+            return float(np.abs(answers - self.wanted).max()) <= limit(self.wanted)
+        return precision != "auto" or apart <= TOLERANCE / MARGIN
+
+    def meant(self, logits: Logits) -> NDArray[np.floating]:
+        """What is told of logits: probabilities, and of numbers how many deviations from their mean."""
+        if self.card.task == "numbers":
+            return logits
+        if self.card.task == "tags":
+            return metrics.sigmoid(logits)
+        return metrics.softmax(logits, self.card.temperature)
+
+
+def seconds(images: NDArray[np.uint8], best: float, run: Run) -> float:
+    """The median time of one batch."""
+    run(images)
+    times: list[float] = []
+    while len(times) < ROUNDS or (sum(times) < ENOUGH and len(times) < 100):
+        start = time.perf_counter()
+        run(images)
+        times.append(time.perf_counter() - start)
+        if times[-1] > HOPELESS * best:
+            break
+    return median(times)

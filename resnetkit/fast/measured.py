@@ -1,0 +1,155 @@
+"""What `resnet bench infer` measures: a model and pictures become a table of ways."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from resnetkit import modelfile
+from resnetkit.classifier import Classifier, load
+from resnetkit.data.preprocess import Preprocess
+from resnetkit.engine.device import choose
+from resnetkit.errors import DataError, UsageError, plain
+from resnetkit.examining import part_of
+from resnetkit.export.graph import bare
+from resnetkit.export.samples import samples
+from resnetkit.fast.bench import Pictures, Row, bench
+from resnetkit.fast.remembered import hardware
+from resnetkit.fast.ways import OTHERS
+from resnetkit.init import initialize
+from resnetkit.layout import lay_out
+from resnetkit.mobilenets import build
+from resnetkit.modelfile import Card
+from resnetkit.plan import with_io
+from resnetkit.specfile import find
+from resnetkit.units import each
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+WEIGHING = 600  # seconds
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every way, and what was measured on what."""
+
+    rows: list[Row]
+    about: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.about, "ways": [row.as_dict() for row in self.rows]}
+
+
+def measure(
+    model: str | os.PathLike[str],
+    *,
+    batches: Sequence[int] = (1, 32),
+    rounds: int = 5,
+    data: str | os.PathLike[str] | None = None,
+    pictures: int = 1000,
+    only: Sequence[str] = (),
+    size: int | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    memory: bool = True,
+    watch: Callable[[str], None] = lambda _: None,
+) -> Measured:
+    """Time a model file, a run folder, or a network by name, in every runtime and precision there is here.
+
+    ``pictures`` of ``data``, evenly taken from the part that evaluate would choose, say what each way costs; without
+    data built-in pictures do, and there is no accuracy. Raises UsageError for what cannot be meant.
+    """
+    with TemporaryDirectory() as folder:
+        mine, name = model_at(str(model), size, device)
+        before = torch.get_num_threads()
+        try:
+            if threads:
+                torch.set_num_threads(threads)
+            asked = pictures_of(mine, data, pictures)
+            rows = bench(mine.card, mine.model, mine.machine, batches, rounds, asked, only, watch)
+            if memory and mine.machine.device.type == "cpu" and sys.platform != "win32":
+                weigh(mine, rows, max(batches), Path(folder), watch)
+            about = {
+                "model": name,
+                "network": mine.card.model,
+                "size": list(mine.card.preprocess.size),
+                "threads": torch.get_num_threads(),
+                "data": None if data is None else plain(data),
+                "pictures": len(asked.images),
+                "rounds": rounds,
+                "device": str(mine.machine.device),
+                "processor": processor(),
+            }
+        finally:
+            torch.set_num_threads(before)
+    return Measured(rows, about)
+
+
+def model_at(name: str, size: int | None, device: str) -> tuple[Classifier, str]:
+    """A trained model, or a network with weights as at the start of training."""
+    if os.path.exists(name) or name.endswith(".safetensors"):
+        model = load(name, device=device)
+        if size is not None:
+            model.card = replace(model.card, preprocess=replace(model.card.preprocess, size=(size, size)))
+        return model, plain(name)
+    plan = lay_out(find(name))
+    if plan.ndim != 2:
+        raise UsageError(f"{plain(name)} is not for pictures", "name another network: resnet models lists them")
+    plan = with_io(plan, classes=plan.classes, channels=plan.channels)
+    sides = (size, size) if size else each(plan.size, 2)
+    seen = Preprocess(
+        size=(sides[0], sides[1]), mean=MEAN[: plan.channels], std=STD[: plan.channels], channels=plan.channels
+    )
+    card = Card(model=name, plan=plan, classes=tuple(map(str, range(plan.classes))), preprocess=seen)
+    network = build(plan)
+    initialize(network, seed=0, zero_last=False)
+    return Classifier(card, network, choose(device, "fp32")), f"{name}, weights as at the start of training"
+
+
+def pictures_of(model: Classifier, data: str | os.PathLike[str] | None, most: int) -> Pictures:
+    """Preprocessed, with their classes where the model says classes."""
+    seen = model.card.preprocess
+    if data is None:
+        return Pictures(np.stack([seen.apply(one) for some in samples(seen.size) for one in some]), None)
+    _, _, part = part_of(model.card, model.folder, data)
+    images, labels = [], []
+    for i in np.unique(np.linspace(0, len(part.names) - 1, most).astype(int)).tolist():
+        with suppress(DataError):
+            images.append(model.seen(part.read(i).pixels))
+            labels.append(part.labels[i])
+    if not images:
+        raise DataError(f"no picture of {plain(data)} can be read", "give other data, or leave it out")
+    return Pictures(np.stack(images), np.array(labels) if model.card.task == "classes" else None)
+
+
+def weigh(model: Classifier, rows: Sequence[Row], batch: int, folder: Path, watch: Callable[[str], None]) -> None:
+    """The memory of a process of its own for every way that ran, as far as one can be started."""
+    weights, graph = folder / "model.safetensors", folder / "graph.onnx"
+    modelfile.save(weights, model.model.state_dict(), model.card)
+    seen = model.card.preprocess
+    shape = ",".join(map(str, (batch, *seen.size, seen.channels)))
+    for row in rows:
+        if not row.speeds:
+            continue
+        watch(f"weighing {row.name}")
+        other = row.way.runtime in OTHERS
+        if other and not graph.exists():
+            graph.write_bytes(bare(model.card, model.model))
+        words = [str(graph if other else weights), row.way.runtime, row.precision, str(torch.get_num_threads()), shape]
+        command = [sys.executable, "-m", "resnetkit.fast.weigh", *words]
+        with suppress(OSError, ValueError, subprocess.SubprocessError):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=WEIGHING, check=True)  # noqa: S603
+            row.memory = int(done.stdout.split()[-1])
+
+
+def processor() -> str:
+    """Its name as the system says it, and what torch makes use of."""
+    named = [line.partition(":")[2].strip() for line in hardware() if line.startswith("model name")]
+    return f"{(named or [''])[0] or 'unnamed'}, {torch.backends.cpu.get_cpu_capability()}"

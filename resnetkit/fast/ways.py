@@ -1,0 +1,75 @@
+"""The ways to run a network here: a runtime and a precision each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnetkit.engine.device import DTYPES, Machine, best_precision
+from resnetkit.engine.evaluate import forward
+from resnetkit.export.runtimes import RUNTIMES
+from resnetkit.fused import fused
+from resnetkit.modelfile import Card
+from resnetkit.network import Network
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # pictures (n, h, w, c), preprocessed, to logits (n, classes)
+OTHERS = {runtime.name: runtime for runtime in RUNTIMES.values()}
+EAGER = "torch eager"  # the network as it stands, which every other way is held against
+FUSED = "torch fused"  # a copy whose convolutions do what follows them
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of them."""
+
+    runtime: str  # FUSED, EAGER, or the name of one of OTHERS
+    precision: str
+
+    @property
+    def says(self) -> str:
+        if self.runtime in OTHERS:
+            return f"{self.runtime} {version(self.runtime)}"
+        return f"torch {torch.__version__} {self.runtime.removeprefix('torch ')}"
+
+    def __str__(self) -> str:
+        return f"{self.runtime} {self.precision}"
+
+
+def ways(machine: Machine) -> list[Way]:
+    """What there is for a machine, float32 first: the other runtimes only on a CPU, and where they are installed."""
+    kinds = dict.fromkeys(["fp32", best_precision(machine.device)])
+    found = [Way(FUSED, kind) for kind in kinds]
+    if machine.device.type == "cpu":
+        found += [Way("openvino", kind) for kind in kinds if installed("openvino")]
+        found += [Way("onnxruntime", "fp32")] if installed("onnxruntime") else []
+    return sorted(found, key=lambda way: way.precision != "fp32")
+
+
+def installed(name: str) -> bool:
+    """Whether a runtime is here, and what writes graphs for it."""
+    try:
+        return bool(version(name) and version("onnx"))
+    except PackageNotFoundError:
+        return False
+
+
+def eager(card: Card, network: Network, machine: Machine, precision: str) -> Run:
+    """The network as it stands, by autocast where that is not in float32."""
+    return partial(forward, network, preprocess=card.preprocess, machine=Machine(machine.device, precision))
+
+
+def opened(way: Way, card: Card, network: Network, machine: Machine, graph: Callable[[], bytes]) -> Run:
+    """A copy of a network, ready to answer in one way; ``graph`` draws it for another runtime.
+
+    Raises ResourceError for a runtime that cannot be loaded, and what a runtime raises for what it cannot run.
+    """
+    if way.runtime == FUSED:
+        full = Machine(machine.device, "fp32")
+        copy = full.prepare(fused(network, DTYPES[way.precision]))
+        return partial(forward, copy, preprocess=card.preprocess, machine=full)
+    ask = OTHERS[way.runtime].open(graph(), torch.get_num_threads(), precision=way.precision)
+    return lambda images: next(iter(ask(images).values()))

@@ -1,0 +1,62 @@
+"""What speed costs, as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter, ScalarFormatter
+
+from resnetkit.fast.bench import Row
+from resnetkit.report.pictures import BLUE, DPI, FAINT, INK, ORANGE, save
+
+
+def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch: int, title: str) -> None:
+    """Draw the time of a picture over accuracy, or over what an answer changes, as PNG.
+
+    Those of ``front``, which no other beats in both, are joined by a line. Bars reach from the lowest to the highest
+    median of a turn.
+    """
+    figure = Figure(figsize=(8, 5), dpi=DPI, facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    known = [row for row in rows if any(one.batch == batch for one in row.speeds)]
+    right = all(row.accuracy is not None for row in known)
+    best = {id(row) for row in front}
+
+    def place(row: Row) -> tuple[float, float]:
+        seconds = next(one.p50 for one in row.speeds if one.batch == batch)
+        return 1000 * seconds / batch, (row.accuracy if right else row.apart) or 0.0
+
+    axes.plot(*zip(*map(place, front), strict=True), color=ORANGE, linewidth=1.4, zorder=0, drawstyle="steps-post")
+    for row in known:
+        x, y = place(row)
+        one = next(one for one in row.speeds if one.batch == batch)
+        colour = ORANGE if id(row) in best else BLUE
+        axes.hlines(y, 1000 * one.low / batch, 1000 * one.high / batch, color=colour, linewidth=1, alpha=0.6)
+        axes.plot(x, y, "o", color=colour, markersize=6)
+        axes.annotate(
+            str(row.way),
+            (x, y),
+            (3, 6),
+            textcoords="offset points",
+            rotation=35,
+            rotation_mode="anchor",
+            fontsize=8,
+            color=INK,
+        )
+    axes.set_title(title, loc="left", color=INK, fontsize=11)
+    axes.set_title("orange: no other is both faster and better", loc="right", color=ORANGE, fontsize=9)
+    axes.set_xlabel(f"milliseconds a picture, {batch} at a time", color=INK)
+    if right:
+        axes.set_ylabel("accuracy", color=INK)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
+    else:
+        axes.set_ylabel("largest change of an answer: lower is better", color=INK)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(ScalarFormatter())
+    axes.margins(x=0.2, y=0.35)
+    axes.grid(color="#e3e6ea", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT)
+    axes.tick_params(which="both", color=FAINT, labelcolor=INK, labelsize=9)
+    save(figure, path)

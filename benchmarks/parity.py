@@ -1,4 +1,4 @@
-"""Export every network of the zoo for both runtimes and hold the files against torch, on photographs.
+"""Export every network of the zoo for every runtime and hold the files against torch, on photographs.
 
 python -m benchmarks.parity                        every network, at its own size, on all 150 photographs (hours)
 python -m benchmarks.parity --size 64 --every 3    smaller pictures, and a third of them

@@ -117,9 +117,9 @@ class Classifier(Answerer):
         input: Takes | None = None,  # noqa: A002  the word of the command
         data: str | os.PathLike[str] | None = None,
     ) -> Exported:
-        """Write the model as another program takes it: ``to`` torchvision, timm, onnx or openvino.
+        """Write the model as another program takes it: ``to`` torchvision, timm, onnx, openvino or torch.
 
-        For onnx and openvino the file takes pictures as they are, or with ``input`` "tensor" what the network takes,
+        For the last three the file takes pictures as they are, or with ``input`` "tensor" what the network takes,
         and is kept only if it answers as the model: about up to 200 pictures of ``data``, as evaluate chooses them, or
         about built-in ones.
         Raises UsageError for an ``out`` that is there and was not exported, or a setting that ``to`` has no use for;

@@ -1,4 +1,4 @@
-"""A model that was exported, asked by the runtime it is for: torch is not loaded."""
+"""A model that was exported, asked by the runtime it is for: torch is loaded only for a file of torch."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -19,7 +19,7 @@ LOGITS = "logits"  # of what comes out of every file
 
 
 class Deployed(Answerer):
-    """What answers from a file of ONNX or OpenVINO, as the model does that it was made of."""
+    """What answers from a file of ONNX, OpenVINO or torch, as the model does that it was made of."""
 
     def __init__(self, card: Card, takes: str, run: Run, runtime: Runtime, folder: Path) -> None:
         self.card, self.takes, self.run, self.runtime, self.folder = card, takes, run, runtime, folder

@@ -12,7 +12,7 @@ from resnetkit.opening import Opening, is_exported
 def load(
     path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto", begun: Opening | None = None
 ) -> Answerer:
-    """A model ready to answer: an InTime, or for an exported file a Deployed, for which torch is not loaded.
+    """A model ready to answer: an InTime, or for an exported file a Deployed, without torch unless it is a .pt2.
 
     With the precision "fp32" it is a Classifier, which answers as torch does, to the bit.
     ``begun`` is the opening of that exported file, where it has begun.

@@ -43,7 +43,10 @@ class Opening:
 
     def opened(self) -> Ask:
         """What asks the runtime. Raises WeightsError for a file that was changed or cannot be run."""
-        self.hold(WEIGHED, self.content.weighed())
+        try:
+            self.hold(WEIGHED, self.content.weighed())
+        finally:
+            self.future.exception()  # waits: a runtime may read the file for as long as it opens it
         try:
             return self.future.result()
         except RuntimeError as error:

@@ -24,7 +24,7 @@ from resnetkit.plan import with_io
 from resnetkit.safetensor import open_regular, read_header, serialize, steady
 from resnetkit.zoo import ZOO, find
 
-RUNTIMES = ("onnx", "openvino")  # that resnetkit.export writes for
+RUNTIMES = ("onnx", "openvino", "torch")  # that resnetkit.export writes for
 CROPS = {"crop": "center", "letterbox": "border", "stretch": "squash"}  # timm's words for ways to make it square
 
 

@@ -35,15 +35,16 @@ ROOMS = """
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher
     engine.state
     engine.step engine.evaluate engine.maps engine.solve engine.train engine.lrfinder
-    evaluation tagging measuring examined examining answerer export.guard export.runtimes opening deployed
+    evaluation tagging measuring examined examining answerer export.form export.archive export.guard
+    export.reopened export.runtimes opening deployed
     trouble.suspects trouble.finding trouble.prints trouble.twins trouble.looks trouble.classes trouble.labels
     trouble.features trouble.learned trouble.checkup trouble.cleaned trouble.brief
     report.waiting report.tables report.fonts report.pictures report.scatter report.reliability report.rates
     report.results report.board report.findings
     explain.maps explain.explanation explain.written explain.embeddings explain.pairs
     runfolder sweep study
-    export.nodes export.resizing export.modules export.graph export.samples export.taken export.proof
-    export.written
+    export.nodes export.resizing export.modules export.graph export.seeing export.traced export.samples export.taken
+    export.proof export.written
     fast.remembered fast.streams fast.ways fast.choice fast.compiled fast.bench
     classifier explain.sanity explain.embedding explain.verification
     fast.weigh fast.measured report.pareto loading comparison promise clips report.clips
@@ -94,6 +95,7 @@ LATE = {
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "explain.embeddings": {"pyarrow"},  # an extra
     "export.nodes": {"onnx"},  # an extra
+    "export.reopened": {"torch"},  # only for files of torch
     "export.runtimes": {"onnx", "onnxruntime", "openvino"},  # likewise
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
@@ -128,6 +130,12 @@ NO_TORCH = [
     "safetensor",
     "modelfile",
     "export.metadata",
+    "export.form",
+    "export.archive",
+    "export.guard",
+    "export.reopened",
+    "export.runtimes",
+    "deployed",
     "metrics",
     "settings",
     "idle",

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from resnetkit.errors import WeightsError, plain
-from resnetkit.export.metadata import KEY, SEAL, WEIGHED
+from resnetkit.export import archive
+from resnetkit.export.metadata import KEY, SEAL, WEIGHED, BrokenError
 from resnetkit.modelfile import canonical
 from resnetkit.safetensor import open_regular
 
@@ -32,10 +33,6 @@ KNOWN: Mapping[str, Mapping[int, str]] = {
     "operators": {1: EMPTY, 2: ""},  # ONNX's own, which have no name, and their version
 }
 Field = tuple[int, int, memoryview, memoryview]  # number, kind, what it holds, all its bytes
-
-
-class BrokenError(ValueError):
-    """A file that is not what it should be; the message says where."""
 
 
 class Content(NamedTuple):
@@ -72,6 +69,8 @@ def read(path: Path) -> Content:
     try:
         if path.suffix.lower() == ".onnx":
             return walked(data)
+        if path.suffix.lower() == archive.SUFFIX:
+            return Content(*archive.summary(bytes(data)))
         return parsed(bytes(data), content(path.with_suffix(".bin")))
     except BrokenError as error:
         raise WeightsError(f"{plain(path)} {error}", "export it anew with resnet export") from None

@@ -1,6 +1,6 @@
 """What an exported file says of itself: everything that our model file says beside its weights, and how it was checked.
 
-Texts by name, each of them JSON, in the metadata of ONNX and in ``rt_info`` of OpenVINO.
+Texts by name, each of them JSON, in the metadata of ONNX, in ``rt_info`` of OpenVINO and in ``extra`` of torch's file.
 """
 
 import re
@@ -24,6 +24,10 @@ WEIGHED = "numbers_sha256"  # over the numbers of its constants
 SEAL = "sha256"  # over all of a file but those and itself
 KEY = "resnetkit"  # that the texts of an OpenVINO file stand under
 TAIL = 16 << 20  # bytes at the end of a file, where its metadata are
+
+
+class BrokenError(ValueError):
+    """A file that is not what it should be; the message says where."""
 
 
 def about(card: Card, state: "Mapping[str, Tensor]", takes: str) -> dict[str, str]:
@@ -71,5 +75,6 @@ def is_export(path: Path) -> bool:
         return False
     # ONNX: the texts come last, each as its name and its value; OpenVINO: an element of that name.
     onnx = MARK.encode() + rb"\x12.\"resnetkit [^\"]*\""
+    torch = rb"extra/" + MARK.encode() + rb"\"resnetkit [^\"]*\""  # a member of a zip that is stored as it is
     openvino = rb"<" + MARK.encode() + rb" value=\"&quot;resnetkit [^\"]*&quot;\""
-    return re.search(onnx + rb"|" + openvino, tail, re.DOTALL) is not None
+    return re.search(rb"|".join((onnx, openvino, torch)), tail, re.DOTALL) is not None

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit.errors import ResourceError
+from resnetkit.export import archive
 from resnetkit.export.metadata import KEY
+from resnetkit.export.reopened import open_program
 
 Answers = dict[str, NDArray[np.float32]]
 Ask = Callable[[NDArray[Any]], Answers]  # what goes in to what comes out, by name
@@ -26,7 +28,7 @@ class Runtime:
 
     name: str
     suffixes: tuple[str, ...]  # of its files, the one that is named first
-    save: Callable[[bytes, Path], None]  # the graph, an ONNX file, as its file
+    save: Callable[[bytes, Path], None]  # the graph, an ONNX file or torch's program, as its file
     note: Callable[[Path, Mapping[str, str]], None]  # adds texts to the metadata of a file
     open: "Open"
     how: str  # a file is loaded in Python; {file} stands for it
@@ -151,5 +153,13 @@ RUNTIMES = {
         note_openvino,
         open_openvino,
         "openvino.Core().compile_model({file}, 'CPU', " + f"{FULL})",
+    ),
+    "torch": Runtime(
+        "torch",
+        (archive.SUFFIX,),
+        archive.save,
+        archive.note,
+        open_program,
+        "torch.export.load({file}).module()",
     ),
 }

@@ -14,9 +14,12 @@ from resnetkit.export.metadata import PROOF, about, is_export
 from resnetkit.export.proof import Proof, Prover
 from resnetkit.export.runtimes import RUNTIMES, Runtime
 from resnetkit.export.samples import Asked
+from resnetkit.export.traced import traced
 from resnetkit.files import hint, write_bytes
 from resnetkit.modelfile import Card, canonical
 from resnetkit.network import Network
+
+DRAWN = {"torch": traced}  # where it is not a graph of ONNX that the file is made of
 
 
 def write(
@@ -42,7 +45,7 @@ def write(
         with TemporaryDirectory(dir=out.parent, prefix=f".{out.name[:100]}.") as folder:
             beside = Path(folder) / f"file{out.suffix}"
             pictures = asked()
-            runtime.save(drawn(card, network, takes, {}), beside)
+            runtime.save(DRAWN.get(to, drawn)(card, network, takes, {}), beside)
             proof = Prover(beside, runtime, card, network, takes).prove(pictures, data and Path(data).name)
             runtime.note(beside, sealed(beside, texts | {PROOF: canonical(proof.as_dict())}))
             parts = [beside.with_suffix(suffix).read_bytes() for suffix in runtime.suffixes]

@@ -14,9 +14,13 @@ def export_flags(parser: Parser) -> None:
     parser.flag("to", "the library or the runtime that takes it", KINDS)
     parser.flag("out", "the file to write; one that is there is replaced only if it was exported too", "FILE")
     parser.flag(
-        "input", "of onnx and openvino: pictures as they are (the default), or the network's tensor", "picture|tensor"
+        "input",
+        "of onnx, openvino and torch: pictures as they are (the default), or the network's tensor",
+        "picture|tensor",
     )
-    parser.flag("data", "of onnx and openvino: what the file is tried on; built-in pictures if nothing is said", "DATA")
+    parser.flag(
+        "data", "of onnx, openvino and torch: what the file is tried on; built-in pictures if nothing is said", "DATA"
+    )
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 

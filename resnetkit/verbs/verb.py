@@ -10,7 +10,7 @@ from resnetkit.flags import Parser
 
 # The words of verbs that are told in their errors too.
 IMPORT = "SRC --model NAME --out FILE ..."
-KINDS = "torchvision|timm|onnx|openvino"  # the rows of resnetkit.targets, which would load torch
+KINDS = "torchvision|timm|onnx|openvino|torch"  # the rows of resnetkit.targets, which would load torch
 EXPORT = f"MODEL --to {KINDS} --out FILE"
 BENCH = "WHAT MODEL [--batch 1,32] [--data DATA] [--out DIR] [--json]"
 UNREADABLE = 3  # exit code: the answers are complete but for pictures that could not be read

@@ -12,7 +12,7 @@ from resnetkit.answers import Answers, Ask, Pictures, answered_whole, in_colour,
 from resnetkit.data.parts import Part
 from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.export.guard import read, seal_of
-from resnetkit.export.metadata import SEAL, card_of
+from resnetkit.export.metadata import SEAL, card_of, precision_of
 from resnetkit.export.runtimes import RUNTIMES, Runtime
 from resnetkit.export.runtimes import Ask as Run
 from resnetkit.modelfile import Card, canonical
@@ -24,12 +24,15 @@ SUFFIXES = {suffix: name for name, runtime in RUNTIMES.items() for suffix in run
 class Deployed(Answerer):
     """What answers from a file of ONNX or OpenVINO, as the model does that it was made of."""
 
-    def __init__(self, card: Card, takes: str, run: Run, runtime: Runtime, folder: Path) -> None:
+    def __init__(
+        self, card: Card, takes: str, run: Run, runtime: Runtime, folder: Path, precision: str = "fp32"
+    ) -> None:
         self.card, self.takes, self.run, self.runtime, self.folder = card, takes, run, runtime, folder
+        self.precision = precision
 
     @property
     def runs_on(self) -> str:
-        return f"{self.runtime.says}, fp32"
+        return f"{self.runtime.says}, {self.precision}"
 
     def seen(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A decoded picture as the file takes it: as it is, in colour, or as the preprocessing leaves it."""
@@ -73,4 +76,4 @@ def load_export(path: str, threads: int = 0) -> Deployed:
     except RuntimeError as error:
         reason = plain(str(error).strip().splitlines()[-1])[:200]
         raise WeightsError(f"{runtime.says} cannot run {plain(path)}: {reason}", "export it anew") from error
-    return Deployed(card, takes, run, runtime, file.parent)
+    return Deployed(card, takes, run, runtime, file.parent, precision_of(texts))

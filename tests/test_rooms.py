@@ -42,8 +42,8 @@ ROOMS = """
     report.results report.board report.findings
     explain.maps explain.explanation explain.written explain.embeddings explain.pairs
     runfolder sweep study
-    export.nodes export.resizing export.modules export.graph export.samples export.taken export.proof
-    export.written
+    export.nodes export.resizing export.modules export.graph export.quantizing export.calibrating export.samples
+    export.taken export.parted export.int8 export.proof export.written
     classifier explain.sanity explain.embedding explain.verification
     loading comparison promise clips report.clips
     origin division telling job
@@ -90,6 +90,7 @@ LATE = {
     "doctor": {"resnetkit.engine.device", "torch"},  # it must answer where torch is broken
     "explain.embeddings": {"pyarrow"},  # an extra
     "export.nodes": {"onnx"},  # an extra
+    "export.calibrating": {"onnx"},  # likewise
     "export.runtimes": {"onnx", "onnxruntime", "openvino"},  # likewise
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},

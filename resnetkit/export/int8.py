@@ -148,12 +148,15 @@ class Lowering:
         return order[:many], val
 
     def ranked(self, tensors: Sequence[NDArray[np.float32]]) -> list[Layer]:
-        """The layers in the order of how near logits come to those of float32 where each alone is put back."""
+        """The layers in the order of how far logits go from those of float32 where each alone is in 8 bits."""
         some = np.concatenate(tensors)
         some = some[np.unique(np.linspace(0, len(some) - 1, RANKED).astype(int))]
         wanted = self.logits(self.every, some)
-        errors = {one.output: float(((self.logits({one.output}, some) - wanted) ** 2).mean()) for one in self.layers}
-        return sorted(self.layers, key=lambda one: errors[one.output])
+        errors = {
+            one.output: float(((self.logits(self.every - {one.output}, some) - wanted) ** 2).mean())
+            for one in self.layers
+        }
+        return sorted(self.layers, key=lambda one: -errors[one.output])
 
     def logits(self, left: set[str], tensors: NDArray[np.float32]) -> NDArray[np.float64]:
         graph = quantized(self.alone, self.seen, left, ends=self.ends)

@@ -17,6 +17,7 @@ from resnetkit.export.nodes import Node, Nodes
 
 LEVELS = 255  # of a map: uint8
 MOST = 64  # of a weight: with it two products with a map's 255 add up to less than 2^15, see docs/export.md
+LEAST = 1e-12  # of the largest weight of a channel, so that zeros have a scale
 LARGEST = 2**30  # of a bias, so that sums of products stay within 32 bits
 HEAVY = ("Conv", "Gemm")
 JOINTS = ("Add", "Mul", "Sigmoid", "LeakyRelu", "AveragePool", "Concat")  # that onnxruntime has on whole numbers
@@ -132,7 +133,7 @@ class Graph:
                     found.add(self.end(node.output))
             elif self.joint(node):
                 maps = self.maps(node)
-                if ends and any(name in found for name in maps):
+                if ends and (node.kind == "Add" or any(name in found for name in maps)):
                     found.update(maps)
                     found.add(self.end(node.output))
                 elif node.kind == "Add" and not ends and all(self.fresh(name, left) for name in maps):
@@ -207,8 +208,8 @@ def parameters(
     """Weights and bias of a node that takes a map of this scale, and whose channels have these means."""
     weight: Weights = np.asarray(constants[0], np.float32)
     bias = np.asarray(constants[1], np.float64) if len(constants) > 1 else np.zeros(len(weight))
-    steps = weight_steps(weight)
-    steps = np.maximum(steps, np.abs(bias) / (LARGEST * scale.step)).astype(np.float32)
+    most = np.maximum(np.abs(weight).reshape(len(weight), -1).max(1), LEAST)
+    steps = np.maximum(most / MOST, np.abs(bias) / (LARGEST * scale.step)).astype(np.float32)
     sides = (-1, *[1] * (weight.ndim - 1))
     whole = np.clip(np.rint(weight / steps.reshape(sides)), -MOST, MOST).astype(np.int8)
     wrong = (whole * steps.reshape(sides)).astype(np.float64) - weight  # each channel's sum shifts by these times means
@@ -230,19 +231,6 @@ def shifts(wrong: NDArray[np.float64], means: NDArray[np.float64], groups: int) 
     """What errors (c_out, c_in / groups) of weights add to each channel that comes out, on average."""
     parts = means.reshape(groups, -1)  # of each group
     return (wrong.reshape(groups, -1, wrong.shape[1]) * parts[:, None]).sum(2).reshape(-1)
-
-
-def weight_steps(weight: Weights) -> NDArray[np.float32]:
-    """The step of each channel that comes out by which rounding and clipping cost the least square error."""
-    rows = weight.reshape(len(weight), -1)
-    most = np.maximum(np.abs(rows).max(1), 1e-12)
-    best, steps = np.full(len(rows), np.inf), most / MOST
-    for share in np.linspace(1, 0.6, 21):
-        tried = most * share / MOST
-        whole = np.clip(np.rint(rows / tried[:, None]), -MOST, MOST)
-        error = ((whole * tried[:, None] - rows) ** 2).sum(1)
-        steps, best = np.where(error < best, tried, steps), np.minimum(error, best)
-    return steps.astype(np.float32)
 
 
 def size(weight: NDArray[Any]) -> str:

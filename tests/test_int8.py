@@ -270,6 +270,7 @@ def test_a_scale_reaches_from_end_to_end_and_has_a_zero(low: float, high: float)
 
 def test_what_is_seen_is_of_all_pictures() -> None:
     maps = np.random.default_rng(0).normal(1, 1, (6, 3, 4, 4)).astype(np.float32)
+    maps[0, 0, 0, 0], maps[1, 0, 0, 0] = -9, 9
     seen = watched(lambda x: {"a": x, "other": x}, ["a", TENSOR], [maps[:2], maps[2:]])
     for name in ("a", TENSOR):
         assert seen.scales[name] == scale_between(float(maps.min()), float(maps.max()))
@@ -285,6 +286,31 @@ def test_errors_of_weights_leave_means_where_they_were(groups: int) -> None:
         [(x[:, g * (4 // groups) : (g + 1) * (4 // groups)] @ wrong[o]) for o in range(8) for g in [o * groups // 8]], 1
     )
     np.testing.assert_allclose(shifts(wrong, x.mean(0), groups), added.mean(0))
+
+
+def test_a_bias_takes_back_what_rounded_weights_add(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantizing, "MOST", 3)
+    dice, g = np.random.default_rng(0), Nodes()
+    weight, bias = dice.normal(0, 1, (16, 8, 1, 1)).astype(np.float32), np.zeros(16, np.float32)
+    g.add("Conv", TENSOR, g.constant(weight), g.constant(bias), kernel_shape=(1, 1), name="c")
+    g.add("GlobalAveragePool", "c", name=LOGITS)
+    x = dice.uniform(0, 1, (4, 8, 16, 16)).astype(np.float32)
+    wanted = np.einsum("oc,nchw->no", weight[:, :, 0, 0], x) / 256
+    seen = Seen({TENSOR: scale_between(0, 1)}, {TENSOR: x.mean((0, 2, 3), dtype=np.float64)})
+    small = quantized(Graph(g, TENSOR, LOGITS), seen, set(), ends=False)
+    data = small.to_bytes([(TENSOR, np.float32, ("n", 8, 16, 16))], [(LOGITS, np.float32, ("n", 16, 1, 1))], {})
+    found = ask(data, "openvino")(x)[LOGITS].reshape(4, 16)
+    assert np.abs(found - wanted).mean() < 0.03, "and 0.15 where the bias stays as it was"
+
+
+def test_of_two_convolutions_that_are_summed_one_is_rounded() -> None:
+    """OpenVINO adds the other within the pass of the one, and needs no third."""
+    net = network("resnet8")
+    graph = Graph(drawing(card_of(net, SEEN32), net, "tensor").g, TENSOR, LOGITS)
+    some, every = graph.rounded(set(), False), graph.rounded(set(), True)
+    sums = [node.inputs for node in graph.nodes if node.kind == "Add"]
+    assert [len(set(pair) & set(some)) for pair in sums] == [1, 1, 1]
+    assert [len(set(pair) & set(every)) for pair in sums] == [2, 2, 2]
 
 
 def test_a_bias_of_a_dead_channel_fits() -> None:

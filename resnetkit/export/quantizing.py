@@ -138,8 +138,6 @@ class Graph:
                     found.add(self.end(node.output))
                 elif node.kind == "Add" and not ends and all(self.fresh(name, left) for name in maps):
                     found.add(maps[1])  # one of two goes into the pass of the other's convolution
-            elif node.kind in PASSING and ends and node.inputs[0] in found:
-                found.add(node.output)
         for node in reversed(self.nodes):
             if node.kind in PASSING and node.output in found:
                 found.add(node.inputs[0])

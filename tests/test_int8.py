@@ -22,6 +22,7 @@ from test_export import MADE, MEAN, SMALL, STD, card_of, network, saved, texts
 import resnetkit
 from resnetkit import cli
 from resnetkit.classifier import Classifier
+from resnetkit.data.parts import subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.deployed import load_export
 from resnetkit.errors import UsageError, WeightsError
@@ -30,7 +31,7 @@ from resnetkit.export.calibrating import scale_between, showing, watched
 from resnetkit.export.graph import LOGITS, TENSOR, drawing
 from resnetkit.export.int8 import Lowering
 from resnetkit.export.nodes import Nodes
-from resnetkit.export.parted import parted
+from resnetkit.export.parted import Parted, parted
 from resnetkit.export.quantizing import Graph, Scale, Seen, quantized, shifts
 from resnetkit.export.runtimes import RUNTIMES, loaded
 from resnetkit.units import Taps
@@ -91,6 +92,36 @@ def weights(path: Path, to: str) -> int:
 
 def layers(model: Classifier) -> list[quantizing.Layer]:
     return Graph(drawing(model.card, model.model, "picture").g, TENSOR, LOGITS).layers()
+
+
+@pytest.mark.parametrize("to", RUNTIMES)
+def test_trained_weights_lose_little_on_photographs(
+    to: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A published resnet20 on a tenth of CIFAR-10's val and test pictures; docs/export.md has all of them."""
+    path, weights = tmp_path / "m.safetensors", data_dir / "cifar10-resnet-weights" / "resnet20-12fca82f.th"
+    names = "airplane,automobile,bird,cat,deer,dog,frog,horse,ship,truck"
+    words = ["import", str(weights), "--model", "resnet20", "--out", str(path), "--classes", names, "--size", "32"]
+    assert cli.main([*words, "--crop", "1", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]) == 0
+
+    def tenth(card: Any, run: Path | None, data: str) -> Parted:
+        found = parted(card, run, data)
+        assert found.test is not None
+        val, test = (subset(part, np.arange(0, len(part.names), 10)) for part in (found.val, found.test))
+        return replace(found, val=val, test=test)
+
+    monkeypatch.setattr("resnetkit.classifier.parted", tenth)
+    data = data_dir / "cifar10-jpeg"
+    done = resnetkit.load(path, device="cpu").export(
+        to=to, out=tmp_path / f"o{SUFFIX[to]}", data=data, precision="int8", max_drop=1
+    )
+    assert done.proof is not None
+    found = done.proof["int8"]
+    assert (found["layers"], len(found["float32"])) == (29, 0)
+    assert found["test"]["pictures"] == 1000
+    assert found["test"]["float32"] > 0.78
+    assert abs(found["test"]["drop"]) < 1.5
+    assert done.proof["same"] > 0.96
 
 
 def test_a_file_is_the_same_each_time(model: Classifier, tmp_path: Path) -> None:

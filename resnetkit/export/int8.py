@@ -91,9 +91,9 @@ class Lowering:
 
     def lowered(self, max_drop: float) -> tuple[Drawing, Lowered]:
         """The drawing with as much on 8 bits as val allows. Raises WeightsError where nothing helps."""
+        wanted = self.figure(self.drawing, self.parted.val)  # which refuses answers that are not finite
         tensors = self.tensors()
         self.seen = self.calibrated(tensors)
-        wanted = self.figure(self.drawing, self.parted.val)
         left, val = self.chosen(wanted, max_drop, tensors)
         drawing = self.drawn(left)
         test = self.scored(drawing, self.parted.test, None) if self.parted.test else None

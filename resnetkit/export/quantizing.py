@@ -23,12 +23,7 @@ HEAVY = ("Conv", "Gemm")
 JOINTS = ("Add", "Mul", "Sigmoid", "LeakyRelu", "AveragePool", "Concat")  # that onnxruntime has on whole numbers
 PASSING = ("MaxPool", "Reshape", "Transpose", "Slice", "Pad")  # that give what they take
 BEHIND = ("Relu", "Clip")  # that the rounding behind them does as well
-GLOBAL = (
-    "GlobalAveragePool",
-    "GlobalMaxPool",
-    "ReduceMean",
-    "ReduceMax",
-)  # after which there is little left to compute
+GLOBAL = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax")  # after which little is left to compute
 Weights = NDArray[np.float32]
 
 

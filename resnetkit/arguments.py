@@ -49,6 +49,15 @@ def share(flag: str, text: str | None) -> float | None:
     raise UsageError(f"{flag} is {show(text)}; it takes a share above 0 and below 1", f"{flag} 0.05")
 
 
+def points(flag: str, text: str | None) -> float | None:
+    """A number of hundredths."""
+    if text is None:
+        return None
+    with suppress(ValueError):
+        return float(text)
+    raise UsageError(f"{flag} is {show(text)}; it takes points", f"{flag} 0.5")
+
+
 def class_names(text: str) -> tuple[str, ...]:
     """``a,b,c``, or the lines of a file."""
     if os.path.exists(text):

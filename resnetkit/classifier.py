@@ -17,6 +17,8 @@ from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.explain.embeddings import Embeddings, Features, fingerprint
 from resnetkit.explain.explanation import Explanation, explain, heating
 from resnetkit.export.graph import Takes
+from resnetkit.export.int8 import asked_drop
+from resnetkit.export.parted import parted
 from resnetkit.export.taken import taken
 from resnetkit.export.written import write
 from resnetkit.fast.compiled import Compiled
@@ -116,18 +118,23 @@ class Classifier(Answerer):
         out: str | os.PathLike[str],
         input: Takes | None = None,  # noqa: A002  the word of the command
         data: str | os.PathLike[str] | None = None,
+        precision: str | None = None,
+        max_drop: float | None = None,
     ) -> Exported:
         """Write the model as another program takes it: ``to`` torchvision, timm, onnx, openvino or torch.
 
         For the last three the file takes pictures as they are, or with ``input`` "tensor" what the network takes,
         and is kept only if it answers as the model: about up to 200 pictures of ``data``, as evaluate chooses them, or
         about built-in ones.
+        ``precision`` is fp32 or int8, for which ``data`` give the scales, and which may lose ``max_drop`` points on
+        val, 0.5 if nothing is said, of what the task is judged by; layers that cost more stay in float32.
         Raises UsageError for an ``out`` that is there and was not exported, or a setting that ``to`` has no use for;
         WeightsError for a network that the other does not have, or a file that does not answer as it should;
         ResourceError where a package is missing.
         """
         if to not in RUNTIMES:
-            for name, value in (("input", input), ("data", data)):
+            given = (("input", input), ("data", data), ("precision", precision), ("max-drop", max_drop))
+            for name, value in given:
                 if value is not None:
                     what = f"{name} is {plain(value)}, and an export to {plain(to)} is weights alone"
                     raise UsageError(what, f"leave --{name} out, or use --to {' or '.join(RUNTIMES)}")
@@ -136,10 +143,12 @@ class Classifier(Answerer):
             raise UsageError(f"input is {plain(input)}", "use picture or tensor")
         told = None if data is None else str(data)
         takes = input or "picture"
+        drop = asked_drop(to, precision, max_drop, data)
+        lower = None if drop is None else (drop, lambda: parted(self.card, self.folder, str(told)))
         how, proof = write(
-            self.card, self.model, to, Path(out), takes, lambda: taken(self.card, self.folder, told), told
+            self.card, self.model, to, Path(out), takes, lambda: taken(self.card, self.folder, told), told, lower
         )
-        left = duties(self.card, answers=input != "tensor")
+        left = [*duties(self.card, answers=input != "tensor"), *(proof.int8.notes if proof.int8 else ())]
         return Exported(Path(out), to, self.card.model, how, tuple(left), proof.as_dict())
 
 

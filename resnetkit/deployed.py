@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from resnetkit.answerer import Answerer
 from resnetkit.answers import Answers, Ask, Pictures, answered_whole, in_colour, stacked
 from resnetkit.data.parts import Part
+from resnetkit.export.metadata import precision_of
 from resnetkit.export.runtimes import Ask as Run
 from resnetkit.export.runtimes import Runtime
 from resnetkit.modelfile import Card
@@ -21,12 +22,15 @@ LOGITS = "logits"  # of what comes out of every file
 class Deployed(Answerer):
     """What answers from a file of ONNX, OpenVINO or torch, as the model does that it was made of."""
 
-    def __init__(self, card: Card, takes: str, run: Run, runtime: Runtime, folder: Path) -> None:
+    def __init__(
+        self, card: Card, takes: str, run: Run, runtime: Runtime, folder: Path, precision: str = "fp32"
+    ) -> None:
         self.card, self.takes, self.run, self.runtime, self.folder = card, takes, run, runtime, folder
+        self.precision = precision
 
     @property
     def runs_on(self) -> str:
-        return f"{self.runtime.says}, fp32"
+        return f"{self.runtime.says}, {self.precision}"
 
     def seen(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A decoded picture as the file takes it: as it is, in colour, or as the preprocessing leaves it."""
@@ -52,4 +56,5 @@ def load_export(path: str | Opening, threads: int = 0) -> Deployed:
     Raises WeightsError for a file that is not one, or not as it was written; ResourceError without its runtime.
     """
     begun = path if isinstance(path, Opening) else Opening(path, threads)
-    return Deployed(begun.card, begun.takes, begun.opened(), begun.runtime, begun.file.parent)
+    precision = precision_of(begun.content.texts)
+    return Deployed(begun.card, begun.takes, begun.opened(), begun.runtime, begun.file.parent, precision)

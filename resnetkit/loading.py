@@ -1,6 +1,7 @@
 """A model by its path, whatever it is: our own file, a run folder, or an exported file."""
 
 import os
+from typing import NoReturn
 
 from resnetkit.answerer import Answerer
 from resnetkit.deployed import load_export
@@ -20,13 +21,19 @@ def load(
     """
     name = path_of(path, "the model")
     if is_exported(name):
-        for what, value, only in (("device", device, ("auto", "cpu")), ("precision", precision, ("auto", "fp32"))):
-            if value not in only:
-                said = f"{plain(name)} runs on the CPU in fp32, not with {what} {plain(value)}"
-                raise UsageError(said, f"leave --{what} out, or use the model file it was made of")
-        return load_export(begun or name)
+        if device not in ("auto", "cpu"):
+            refuse(name, "on the CPU", "device", device)
+        model = load_export(begun or name)
+        if precision not in ("auto", model.precision):
+            refuse(name, f"in {model.precision}", "precision", precision)
+        return model
     from resnetkit import classifier
     from resnetkit.fast.compiled import InTime
 
-    model = classifier.load(path, device=device, precision="fp32" if precision == "auto" else precision)
-    return model if precision == "fp32" else InTime(model, precision)
+    ours = classifier.load(path, device=device, precision="fp32" if precision == "auto" else precision)
+    return ours if precision == "fp32" else InTime(ours, precision)
+
+
+def refuse(name: str, how: str, flag: str, value: str) -> NoReturn:
+    what = f"{plain(name)} runs {how}, not with {flag} {plain(value)}"
+    raise UsageError(what, f"leave --{flag} out, or use the model file it was made of")

@@ -43,8 +43,8 @@ ROOMS = """
     report.results report.board report.findings
     explain.maps explain.explanation explain.written explain.embeddings explain.pairs
     runfolder sweep study
-    export.nodes export.resizing export.modules export.graph export.seeing export.traced export.samples export.taken
-    export.proof export.written
+    export.nodes export.resizing export.modules export.graph export.seeing export.traced export.quantizing
+    export.calibrating export.samples export.taken export.parted export.int8 export.proof export.written
     fast.remembered fast.streams fast.ways fast.choice fast.compiled fast.bench
     classifier explain.sanity explain.embedding explain.verification
     fast.weigh fast.measured report.pareto loading comparison promise clips report.clips
@@ -96,6 +96,7 @@ LATE = {
     "explain.embeddings": {"pyarrow"},  # an extra
     "export.nodes": {"onnx"},  # an extra
     "export.reopened": {"torch"},  # only for files of torch
+    "export.calibrating": {"onnx"},  # likewise
     "export.runtimes": {"onnx", "onnxruntime", "openvino"},  # likewise
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},

@@ -1,6 +1,7 @@
 """A model as a graph: picture in and answer out, or what the network alone takes and gives."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,23 +17,40 @@ PICTURES, TENSOR, LOGITS = "pictures", "tensor", "logits"  # what goes in, what 
 ANSWERS = {"classes": "probabilities", "tags": "probabilities", "numbers": "numbers"}
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """Nodes, and what goes in and comes out of them."""
+
+    g: Nodes
+    inputs: list[Value]
+    outputs: list[Value]
+
+    def to_bytes(self, about: Mapping[str, str]) -> bytes:
+        return self.g.to_bytes(self.inputs, self.outputs, about)
+
+
 def drawn(card: Card, network: Network, takes: Takes, about: Mapping[str, str]) -> bytes:
-    """The bytes of an ONNX file, with ``about`` in its metadata.
+    """The bytes of an ONNX file, with ``about`` in its metadata. Raises ResourceError without onnx."""
+    return drawing(card, network, takes).to_bytes(about)
+
+
+def drawing(card: Card, network: Network, takes: Takes) -> Drawing:
+    """A model from what it takes to what it gives.
 
     "picture": ``pictures``, uint8 (n, height, width, 3), RGB, of any height and width, to ``probabilities`` or
     ``numbers``, and ``logits``: float32 (n, classes) both. "tensor": ``tensor``, float32 (n, channels, *size),
-    normalised, to ``logits``. Raises WeightsError for what no graph has, ResourceError without onnx.
+    normalised, to ``logits``. Raises WeightsError for what no graph has.
     """
     g, seen, classes = Nodes(), card.preprocess, len(card.classes)
     tensor: Value = (TENSOR, np.float32, ("n", seen.channels, *seen.size))
     logits: Value = (LOGITS, np.float32, ("n", classes))
     if takes == "tensor":
         answered(g, network, TENSOR, seen.size, LOGITS)
-        return g.to_bytes([tensor], [logits], about)
+        return Drawing(g, [tensor], [logits])
     prepared(g, PICTURES, seen, TENSOR)
     answer(g, answered(g, network, TENSOR, seen.size, LOGITS), card)
     pictures: Value = (PICTURES, np.uint8, ("n", "height", "width", 3))
-    return g.to_bytes([pictures], [(ANSWERS[card.task], np.float32, ("n", classes)), logits], about)
+    return Drawing(g, [pictures], [(ANSWERS[card.task], np.float32, ("n", classes)), logits])
 
 
 def bare(card: Card, network: Network) -> bytes:

@@ -64,6 +64,15 @@ def card_of(texts: Mapping[str, str], path: Path) -> tuple[Card, str]:
         raise WeightsError(what, "export it anew") from None
 
 
+def precision_of(texts: Mapping[str, str]) -> str:
+    """fp32, or int8 where the proof of a file says so."""
+    try:
+        proof = strict_json(texts[PROOF])
+    except ValueError:
+        return "fp32"
+    return "int8" if isinstance(proof, dict) and proof.get("precision") == "int8" else "fp32"
+
+
 def is_export(path: Path) -> bool:
     """Whether a file bears our mark; False for what is no regular file or cannot be read."""
     try:

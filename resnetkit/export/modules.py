@@ -44,6 +44,7 @@ def answered(g: Nodes, network: Network, x: str, size: tuple[int, int], name: st
     sides = sides_of(plan, size) if taps and taps.cells > 1 else {}
     seen = []
     for step, module in steps:
+        g.place = step
         x = written(g, module, x)
         if step in tapped:
             seen.append(pooled(g, x, taps.cells, sides[step]) if sides and taps else flat_mean(g, x))

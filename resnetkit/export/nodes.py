@@ -26,6 +26,7 @@ class Node:
     inputs: tuple[str, ...]
     output: str
     about: Mapping[str, Attribute]
+    place: str = ""  # the step of the network that it is part of
 
 
 class Nodes:
@@ -35,11 +36,12 @@ class Nodes:
         self.nodes: list[Node] = []
         self.constants: dict[str, NDArray[np.generic]] = {}
         self.known: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self.place = ""  # of the nodes to come
 
     def add(self, kind: str, *inputs: str, name: str = "", **about: Attribute) -> str:
         """One more node; its output is called ``name``, or by its number."""
         output = name or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(Node(kind, inputs, output, about))
+        self.nodes.append(Node(kind, inputs, output, about, self.place))
         return output
 
     def constant(self, value: NDArray[np.generic]) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from resnetkit import metrics
 from resnetkit.errors import WeightsError
 from resnetkit.export.graph import ANSWERS, LOGITS, TENSOR, Takes
+from resnetkit.export.int8 import Lowered
 from resnetkit.export.runtimes import Ask, Runtime
 from resnetkit.export.samples import Asked, Pictures, samples
 from resnetkit.modelfile import Card
@@ -33,10 +34,11 @@ class Proof:
     levels: float | None  # of 255: largest difference of the pictures that the network sees
     logits: float  # largest difference, to those of torch for what the network sees
     largest: float  # of the logits
-    tolerance: float  # for those of the picture with the largest
+    tolerance: float | None  # for those of the picture with the largest; None of int8, which rounds
     same: float | None  # share of pictures whose likeliest class is the original's, from picture to answer
     accuracy_here: float | None  # of the original, in torch
     accuracy_there: float | None  # of the file
+    int8: Lowered | None = None  # what that costs
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,8 +57,16 @@ class Try:
 class Prover:
     """A file that is held against the network it was made of."""
 
-    def __init__(self, path: Path, runtime: Runtime, card: Card, network: Network, takes: Takes) -> None:
-        self.runtime, self.card, self.network = runtime, card, network
+    def __init__(
+        self,
+        path: Path,
+        runtime: Runtime,
+        card: Card,
+        network: Network,
+        takes: Takes,
+        lowered: Lowered | None = None,
+    ) -> None:
+        self.runtime, self.card, self.network, self.lowered = runtime, card, network, lowered
         threads = torch.get_num_threads()
         self.ask = runtime.open(path, threads, None)
         self.see: Ask | None = runtime.open(path, threads, TENSOR) if takes == "picture" else None
@@ -75,16 +85,17 @@ class Prover:
         right = [float((side.argmax(1) == labels).mean()) if data and classes else None for side in (here, there)]
         return Proof(
             runtime=self.runtime.says,
-            precision="float32",
+            precision="int8" if self.lowered else "float32",
             pictures=len(here),
             data=data,
             levels=max(one.levels for one in tries) if self.see else None,
             logits=max(one.apart for one in tries),
             largest=largest,
-            tolerance=limit(here),
+            tolerance=None if self.lowered else limit(here),
             same=float((here.argmax(1) == there.argmax(1)).mean()) if classes else None,
             accuracy_here=right[0],
             accuracy_there=right[1],
+            int8=self.lowered,
         )
 
     def tried(self, name: str, pictures: Pictures) -> Try:
@@ -94,7 +105,10 @@ class Prover:
         levels = self.held(f"what the network sees of {name}", seen * deviation * 255, ours * deviation * 255, LEVEL)
         wanted = self.logits(seen)
         answers = self.ask(pictures if self.see else ours)
-        apart = self.held(f"a logit of {name}", answers[LOGITS], wanted, limit(wanted))
+        most = (
+            float(np.finfo(np.float32).max) if self.lowered else limit(wanted)
+        )  # int8 is judged by what it gets right
+        apart = self.held(f"a logit of {name}", answers[LOGITS], wanted, most)
         if self.see:
             meant = meaning(answers[LOGITS], self.card)
             self.held(f"the answer to {name}", answers[ANSWERS[self.card.task]], meant, limit(meant))

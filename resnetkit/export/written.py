@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 import torch
 
 from resnetkit.errors import LONGEST, KitError, ResourceError, UsageError, WeightsError, plain
-from resnetkit.export.graph import Takes, drawn
+from resnetkit.export.graph import Takes, drawing
 from resnetkit.export.guard import sealed
+from resnetkit.export.int8 import Lowering
 from resnetkit.export.metadata import PROOF, about, is_export
+from resnetkit.export.parted import Parted
 from resnetkit.export.proof import Proof, Prover
 from resnetkit.export.runtimes import RUNTIMES, Runtime
 from resnetkit.export.samples import Asked
@@ -30,9 +32,11 @@ def write(
     takes: Takes,
     asked: Callable[[], Sequence[Asked]],
     data: str | None,
+    lower: tuple[float, Callable[[], Parted]] | None = None,
 ) -> tuple[str, Proof]:
     """Write a checked file for a runtime, and say how it is loaded. ``asked`` reads the pictures of ``data``.
 
+    ``lower`` asks for one of 8 bits: how many points it may lose, and what finds the parts of ``data`` for it.
     Raises UsageError for an ``out`` that cannot be meant, WeightsError for a file that does not answer as the network,
     which is not kept, ResourceError where a package or a place is missing.
     """
@@ -45,8 +49,18 @@ def write(
         with TemporaryDirectory(dir=out.parent, prefix=f".{out.name[:100]}.") as folder:
             beside = Path(folder) / f"file{out.suffix}"
             pictures = asked()
-            runtime.save(DRAWN.get(to, drawn)(card, network, takes, {}), beside)
-            proof = Prover(beside, runtime, card, network, takes).prove(pictures, data and Path(data).name)
+            lowered = None
+            if to in DRAWN:
+                graph = DRAWN[to](card, network, takes, {})
+            else:
+                picture = drawing(card, network, takes)
+                if lower:
+                    max_drop, find = lower
+                    work = Lowering(card, picture, takes, to, find(), Path(folder), torch.get_num_threads())
+                    picture, lowered = work.lowered(max_drop)
+                graph = picture.to_bytes({})
+            runtime.save(graph, beside)
+            proof = Prover(beside, runtime, card, network, takes, lowered).prove(pictures, data and Path(data).name)
             runtime.note(beside, sealed(beside, texts | {PROOF: canonical(proof.as_dict())}))
             parts = [beside.with_suffix(suffix).read_bytes() for suffix in runtime.suffixes]
     except KitError:

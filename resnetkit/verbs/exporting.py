@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from typing import Any, TextIO
 
+from resnetkit.arguments import points
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser
 from resnetkit.verbs.verb import EXPORT, KINDS, say
@@ -21,6 +22,8 @@ def export_flags(parser: Parser) -> None:
     parser.flag(
         "data", "of onnx, openvino and torch: what the file is tried on; built-in pictures if nothing is said", "DATA"
     )
+    parser.flag("precision", "of onnx and openvino: fp32 (the default), or int8, which needs --data", "fp32|int8")
+    parser.flag("max-drop", "of int8: points that val may lose; layers that cost more stay in float32 [0.5]", "POINTS")
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 
@@ -32,7 +35,10 @@ def export(asked: Namespace, out: TextIO) -> int:
     import resnetkit
 
     model = resnetkit.load(asked.model, device="cpu")
-    done = model.export(to=asked.to, out=asked.out, input=asked.input, data=asked.data)
+    drop = points("--max-drop", asked.max_drop)
+    done = model.export(
+        to=asked.to, out=asked.out, input=asked.input, data=asked.data, precision=asked.precision, max_drop=drop
+    )
     for text in done.notes:
         print(f"note: {plain(text)}", file=sys.stderr)
     if asked.json:
@@ -53,11 +59,26 @@ def told(proof: dict[str, Any]) -> str:
         f"checked in {proof['runtime']} ({proof['precision']}) against torch, on {proof['pictures']} pictures {where}:"
     ]
     seen = "" if proof["levels"] is None else f"what the network sees within {proof['levels']:.3g} of 255, "
-    lines.append(
-        f"  {seen}logits within {proof['logits']:.2g} of {proof['largest']:.3g} (allowed {proof['tolerance']:.2g})"
-    )
+    allowed = "" if proof["tolerance"] is None else f" (allowed {proof['tolerance']:.2g})"
+    lines.append(f"  {seen}logits within {proof['logits']:.2g} of {proof['largest']:.3g}{allowed}")
     if proof["same"] is not None:
         lines[-1] += f", same class for {proof['same']:.1%}"
     if proof["accuracy_here"] is not None:
         lines.append(f"  accuracy {proof['accuracy_there']:.2%} in the file, {proof['accuracy_here']:.2%} in torch")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(lowered(proof["int8"]) if proof["int8"] else ())])
+
+
+def lowered(int8: dict[str, Any]) -> list[str]:
+    """What 8 bits cost, and which layers stay in float32."""
+    left = int8["float32"]
+    count = f"{int8['layers'] - len(left)} of {int8['layers']} layers"
+    lines = [f"int8: {count}, with scales of {int8['pictures']} pictures of {int8['scales_from']}"]
+    for name, part in (("val", int8["val"]), ("test", int8["test"])):
+        if part is not None:
+            shares = f"{part['float32']:.2%} in float32, {part['int8']:.2%} in int8"
+            lines += [f"  {int8['figure']} on {name}: {shares}, {lost(part['drop'])} ({part['pictures']:,} pictures)"]
+    return [*lines, *(f"  in float32: {name}" for name in left)]
+
+
+def lost(drop: float) -> str:
+    return f"{drop:.2f} points less" if drop >= 0 else f"{-drop:.2f} points more"

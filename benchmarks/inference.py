@@ -29,6 +29,7 @@ from resnetkit.engine.device import choose
 from resnetkit.export.graph import drawn
 from resnetkit.export.runtimes import loaded
 from resnetkit.fast.bench import Speed, speed, turned
+from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.ways import FUSED, Way, opened, ways
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
@@ -166,7 +167,6 @@ def streamed(queue: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def ours(card: Card, network: Any, batch: int, *, with_onnxruntime: bool) -> Iterator[tuple[str, Run]]:
     """Every way, as ``compiled`` would run it."""
-    from resnetkit.export.graph import bare
 
     machine = choose("cpu", "fp32")
     some = ways(machine, batch)
@@ -174,7 +174,7 @@ def ours(card: Card, network: Any, batch: int, *, with_onnxruntime: bool) -> Ite
         some = [*some, Way(FUSED, "bf16")]
     for way in some:
         if with_onnxruntime or way.runtime != "onnxruntime":
-            yield f"ours: {way}", opened(way, card, network, machine, lambda: bare(card, network))
+            yield f"ours: {way}", opened(way, card, network, machine, Graphs(card, network))
 
 
 def told(batch: int, speeds: dict[str, Speed], apart: dict[str, float]) -> None:

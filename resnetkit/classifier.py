@@ -22,6 +22,7 @@ from resnetkit.export.parted import parted
 from resnetkit.export.taken import taken
 from resnetkit.export.written import write
 from resnetkit.fast.compiled import Compiled
+from resnetkit.fast.graphs import Graphs
 from resnetkit.inputs import Input, path_of
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
@@ -30,7 +31,7 @@ from resnetkit.opening import is_exported
 from resnetkit.targets import RUNTIMES, Exported, duties, export
 from resnetkit.weights import check, fill
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
 class Classifier(Answerer):
@@ -54,7 +55,14 @@ class Classifier(Answerer):
         """Grad-CAM over a picture; None for tags and numbers."""
         return heating(self.card, self.model, self.machine)
 
-    def compiled(self, precision: str = "auto", *, batch: int | None = None) -> Compiled:
+    def compiled(
+        self,
+        precision: str = "auto",
+        *,
+        batch: int | None = None,
+        data: str | os.PathLike[str] | None = None,
+        max_drop: float | None = None,
+    ) -> Compiled:
         """A copy that answers in the fastest way found on this machine: a runtime and a precision.
 
         Torch's fused operators, OpenVINO and onnxruntime, where they are installed, are timed on ``batch`` pictures at
@@ -62,12 +70,19 @@ class Classifier(Answerer):
         network. ``precision`` "fp32" takes those whose logits are within 1e-4 of the largest, "bf16" and "fp16" those
         of that precision, whose ``runs_on`` says how far off they are; "auto" any that changes no probability by more
         than 0.01, nor a number by more than 0.01 of its deviation, with a margin of 4 on pictures that are tried.
+        "int8" takes its scales from ``data`` and may lose ``max_drop`` points on val, as in export.
         Raises UsageError for another precision, ResourceError for one that is not to be had here.
         """
         if precision not in PRECISIONS:
             raise UsageError(f"precision is {plain(precision)}", f"use one of {', '.join(PRECISIONS)}")
         if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise UsageError(f"batch is {batch!r}, not a whole number of at least 1", "leave it out")
+        if data is not None and precision != "int8":
+            raise UsageError("data are for the scales of int8", 'leave data out, or use precision="int8"')
+        drop = asked_drop("onnx", precision if precision == "int8" else None, max_drop, data)
+        if drop is not None:
+            graphs = Graphs(self.card, self.model, lambda: parted(self.card, self.folder, path_of(data)), drop)
+            return Compiled(self, precision, batch, graphs)
         choose(str(self.machine.device), precision)
         return Compiled(self, precision, batch)
 

@@ -39,7 +39,9 @@ class Deployed(Answerer):
     def ask(self, images: Pictures) -> NDArray[np.float32]:
         """Logits (n, classes) of pictures as ``seen`` leaves them; those of one size and after one another at once."""
         found = [np.empty((0, len(self.card.classes)), np.float32)]
-        if self.takes != "picture":
+        if self.takes == "seen":
+            found += [self.run(np.asarray(images))[LOGITS]] if len(images) else []
+        elif self.takes == "tensor":
             found += [self.run(self.card.preprocess.normalize(np.asarray(images)))[LOGITS]] if len(images) else []
         else:
             for _, alike in groupby(images, key=lambda one: one.shape):

@@ -18,11 +18,13 @@ from resnetkit.classifier import Classifier
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.errors import ResourceError, UsageError, WeightsError
-from resnetkit.export.graph import bare
+from resnetkit.export import int8
+from resnetkit.export.int8 import Lowering
 from resnetkit.export.proof import limit
 from resnetkit.fast import choice, compiled, remembered
 from resnetkit.fast.choice import Chooser, Found
 from resnetkit.fast.compiled import InTime
+from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.streams import Streams
 from resnetkit.fast.ways import FUSED, OTHERS, Run, Way, installed, ways
 from resnetkit.layout import lay_out
@@ -110,7 +112,7 @@ def test_every_way_answers_as_torch_does(name: str, images: NDArray[np.uint8]) -
 
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
 def test_streams_answer_the_parts_of_a_batch_in_order(count: int, model: Classifier, images: NDArray[np.uint8]) -> None:
-    run = Streams(bare(model.card, model.model), 3, "fp32")
+    run = Streams(Graphs(model.card, model.model).plain(), 3, "fp32")
     for some in (images[:count], images[:count][::-1].copy()):
         answers = run(some)
         assert np.abs(answers - model.ask(some)).max() <= limit(model.ask(some))
@@ -222,7 +224,7 @@ def test_auto_takes_no_way_that_changes_a_probability_by_more_than_it_says(
     model = resnetkit.load(file)
     every = [Way(FUSED, "bf16"), Way("openvino", "bf16")]
     clocked(monkeypatch, dict.fromkeys(every, 0.1) | {PLAIN: 0.5})
-    monkeypatch.setattr(choice, "ways", lambda *_: [PLAIN, *every])
+    monkeypatch.setattr(choice, "ways", lambda *_, **_how: [PLAIN, *every])
     assert model.compiled().found.way == PLAIN
     asked = model.compiled("bf16")
     assert asked.found.way.precision == "bf16"
@@ -251,6 +253,33 @@ def test_where_no_way_answers_as_it_should_it_is_said(model: Classifier, monkeyp
     monkeypatch.setattr(Chooser, "tried", lambda *_: None)
     with pytest.raises(WeightsError, match="no way"):
         model.compiled()
+
+
+def test_int8_has_its_scales_from_data_and_says_what_it_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = str(tmp_path / "run")
+    model = resnetkit.train("digits", model="resnet8", size=16, epochs=4, batch=32, weights="none", out=out).model
+    plain = model.evaluate("digits", "val").accuracy
+    fast = model.compiled("int8", data="digits")
+    assert fast.found.way.precision == "int8"
+    low = fast.evaluate("digits", "val").accuracy
+    assert abs(low - plain) <= 0.005
+    assert f"int8: accuracy {low:.2%} on val, {plain:.2%} in float32" in fast.runs_on
+    seen = model.card.preprocess.size
+    images = np.random.default_rng(0).integers(0, 256, (4, *seen, model.card.preprocess.channels), np.uint8)
+    assert 1e-4 < np.abs(fast.ask(images) - model.ask(images)).max() < 2
+    with pytest.raises(UsageError, match="takes pictures"):
+        model.compiled("int8")
+    with pytest.raises(UsageError, match="for the scales"):
+        model.compiled(data="digits")
+    with pytest.raises(UsageError, match="max-drop"):
+        model.compiled(max_drop=1.0)
+    monkeypatch.setattr(int8, "MOST_DROP", 100.0)
+    monkeypatch.setattr(Lowering, "figure", lambda self, drawing, _: float(drawing is self.drawing))
+    with pytest.raises(WeightsError, match="in int8"):
+        model.compiled("int8", data="digits", max_drop=50.0)
+    monkeypatch.setattr("resnetkit.fast.ways.installed", lambda _: False)
+    with pytest.raises(ResourceError, match="int8"):
+        model.compiled("int8", data="digits")
 
 
 def test_without_other_runtimes_torch_is_left(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:

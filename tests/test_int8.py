@@ -29,7 +29,7 @@ from resnetkit.errors import UsageError, WeightsError
 from resnetkit.export import int8, quantizing
 from resnetkit.export.calibrating import scale_between, showing, watched
 from resnetkit.export.graph import LOGITS, TENSOR, drawing
-from resnetkit.export.int8 import Lowering
+from resnetkit.export.int8 import TAKERS, Lowering
 from resnetkit.export.nodes import Nodes
 from resnetkit.export.parted import Parted, parted
 from resnetkit.export.quantizing import Graph, Scale, Seen, quantized, shifts
@@ -53,7 +53,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     return done.model
 
 
-@pytest.mark.parametrize("to", RUNTIMES)
+@pytest.mark.parametrize("to", TAKERS)
 def test_real_pictures_lose_little(
     to: str, model: Classifier, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +94,7 @@ def layers(model: Classifier) -> list[quantizing.Layer]:
     return Graph(drawing(model.card, model.model, "picture").g, TENSOR, LOGITS).layers()
 
 
-@pytest.mark.parametrize("to", RUNTIMES)
+@pytest.mark.parametrize("to", TAKERS)
 def test_trained_weights_lose_little_on_photographs(
     to: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +203,7 @@ def of(kind: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return network(kind)
 
 
-@pytest.mark.parametrize("to", RUNTIMES)
+@pytest.mark.parametrize("to", TAKERS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_whole_numbers_are_what_runs(kind: str, to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every convolution and the head, with the sums, and nothing in float32 but the mean of the last map."""
@@ -226,7 +226,7 @@ def test_whole_numbers_are_what_runs(kind: str, to: str, tmp_path: Path, monkeyp
         assert not any(name.startswith(("Add", "Eltwise", "Multiply")) or "Convolution f32" in name for name in ran)
 
 
-@pytest.mark.parametrize("to", RUNTIMES)
+@pytest.mark.parametrize("to", TAKERS)
 @pytest.mark.parametrize("kind", ["se", "gated", "gelu", "layerscale"])
 def test_what_no_runtime_has_stays_in_float32(
     kind: str, to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -257,7 +257,7 @@ def test_a_head_that_sees_several_maps(cells: int) -> None:
         assert np.sqrt(((one - other) ** 2).mean()) < 0.02 * one.std()
 
 
-@pytest.mark.parametrize("to", RUNTIMES)
+@pytest.mark.parametrize("to", TAKERS)
 def test_a_layer_that_is_left_is_as_it_was(to: str, tmp_path: Path) -> None:
     net = network("resnet8")
     card = card_of(net, SEEN32)

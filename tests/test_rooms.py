@@ -45,7 +45,7 @@ ROOMS = """
     runfolder sweep study
     export.nodes export.resizing export.modules export.graph export.seeing export.traced export.quantizing
     export.calibrating export.samples export.taken export.parted export.int8 export.proof export.written
-    fast.remembered fast.streams fast.ways fast.choice fast.compiled fast.bench
+    fast.remembered fast.graphs fast.streams fast.ways fast.choice fast.compiled fast.bench
     classifier explain.sanity explain.embedding explain.verification
     fast.weigh fast.measured report.pareto loading comparison promise clips report.clips
     origin division telling job
@@ -107,7 +107,13 @@ LATE = {
     "report.board": {"torch.utils.tensorboard"},  # an extra
     "page.page": {"jinja2"},  # loads where a page is written
     "loading": {"resnetkit.classifier", "resnetkit.fast.compiled"},  # exported files do without torch
-    "fast.weigh": {"resource", "resnetkit.classifier", "resnetkit.fast.ways", "torch"},  # its memory would count
+    "fast.weigh": {
+        "resource",
+        "resnetkit.classifier",
+        "resnetkit.fast.graphs",
+        "resnetkit.fast.ways",
+        "torch",
+    },  # its memory would count
     "answerer": {"resnetkit.examining"},  # predictions come without scipy
     "report.results": {
         "resnetkit.report.fonts",

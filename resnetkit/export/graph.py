@@ -12,7 +12,7 @@ from resnetkit.export.resizing import normalized, prepared
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 
-Takes = Literal["picture", "tensor"]
+Takes = Literal["picture", "tensor", "seen"]
 PICTURES, TENSOR, LOGITS = "pictures", "tensor", "logits"  # what goes in, what the network sees, what it says
 ANSWERS = {"classes": "probabilities", "tags": "probabilities", "numbers": "numbers"}
 
@@ -39,9 +39,15 @@ def drawing(card: Card, network: Network, takes: Takes) -> Drawing:
 
     "picture": ``pictures``, uint8 (n, height, width, 3), RGB, of any height and width, to ``probabilities`` or
     ``numbers``, and ``logits``: float32 (n, classes) both. "tensor": ``tensor``, float32 (n, channels, *size),
-    normalised, to ``logits``. Raises WeightsError for what no graph has.
+    normalised, to ``logits``. "seen":
+    ``pictures`` as Preprocess.apply leaves them, to ``logits``. Raises WeightsError for what no graph has.
     """
     g, seen, classes = Nodes(), card.preprocess, len(card.classes)
+    if takes == "seen":
+        shown = g.add("Transpose", g.add("Cast", PICTURES, to=FLOAT), perm=(0, 3, 1, 2))
+        answered(g, network, normalized(g, shown, seen, TENSOR), seen.size, LOGITS)
+        kept: Value = (PICTURES, np.uint8, ("n", *seen.size, seen.channels))
+        return Drawing(g, [kept], [(LOGITS, np.float32, ("n", classes))])
     tensor: Value = (TENSOR, np.float32, ("n", seen.channels, *seen.size))
     logits: Value = (LOGITS, np.float32, ("n", classes))
     if takes == "tensor":
@@ -51,18 +57,6 @@ def drawing(card: Card, network: Network, takes: Takes) -> Drawing:
     answer(g, answered(g, network, TENSOR, seen.size, LOGITS), card)
     pictures: Value = (PICTURES, np.uint8, ("n", "height", "width", 3))
     return Drawing(g, [pictures], [(ANSWERS[card.task], np.float32, ("n", classes)), logits])
-
-
-def bare(card: Card, network: Network) -> bytes:
-    """The bytes of an ONNX file from pictures as the preprocessing leaves them to logits, with nothing in its metadata.
-
-    ``pictures``, uint8 (n, height, width, channels) of one size, to ``logits``, float32 (n, classes).
-    """
-    g, seen = Nodes(), card.preprocess
-    shown = g.add("Transpose", g.add("Cast", PICTURES, to=FLOAT), perm=(0, 3, 1, 2))
-    answered(g, network, normalized(g, shown, seen, TENSOR), seen.size, LOGITS)
-    pictures: Value = (PICTURES, np.uint8, ("n", *seen.size, seen.channels))
-    return g.to_bytes([pictures], [(LOGITS, np.float32, ("n", len(card.classes)))], {})
 
 
 def answer(g: Nodes, logits: str, card: Card) -> str:

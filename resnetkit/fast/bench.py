@@ -7,7 +7,7 @@ counted.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache, partial
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from resnetkit import metrics
 from resnetkit.engine.device import Machine, best_precision
 from resnetkit.errors import LONGEST, UsageError, plain
-from resnetkit.export.graph import bare
+from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.ways import EAGER, Run, Way, eager, opened, ways
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
@@ -83,16 +83,15 @@ class Pictures:
 
 
 def openers(
-    card: Card, network: Network, machine: Machine, only: Sequence[str], batch: int
+    card: Card, network: Network, machine: Machine, graphs: Graphs, only: Sequence[str], batch: int
 ) -> dict[Way, Callable[[], Run]]:
     """Every way by how it is opened; with ``only`` those of these runtimes or precisions, and the first in any case."""
-    graph = cache(partial(bare, card, network))
     kinds = dict.fromkeys(["fp32", best_precision(machine.device)])
     found: dict[Way, Callable[[], Run]] = {
         Way(EAGER, kind): partial(eager, card, network, machine, kind) for kind in kinds
     }
-    for way in ways(machine, batch):
-        found[way] = partial(opened, way, card, network, machine, graph)
+    for way in ways(machine, batch, int8=graphs.parts is not None):
+        found[way] = partial(opened, way, card, network, machine, graphs)
     known = {word for way in found for word in (way.runtime, way.precision)}
     if unknown := sorted(set(only) - known):
         what = f"there is no runtime or precision {plain(unknown[0])} here"
@@ -111,6 +110,7 @@ def bench(
     card: Card,
     network: Network,
     machine: Machine,
+    graphs: Graphs,
     batches: Sequence[int],
     rounds: int,
     asked: Pictures,
@@ -121,7 +121,7 @@ def bench(
     ready: list[tuple[Row, Run]] = []
     rows: list[Row] = []
     wanted: NDArray[np.float32] | None = None
-    for way, how in openers(card, network, machine, only, max(batches)).items():
+    for way, how in openers(card, network, machine, graphs, only, max(batches)).items():
         row = Row(way, way.says, way.precision)
         rows.append(row)
         watch(f"opening {row.name}")

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from resnetkit import metrics
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import forward
-from resnetkit.errors import WeightsError
-from resnetkit.export.graph import bare
+from resnetkit.errors import ResourceError, WeightsError
 from resnetkit.export.proof import limit
 from resnetkit.export.samples import samples
+from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.remembered import keep, key_of, recall
 from resnetkit.fast.ways import FUSED, Run, Way, opened, ways
 from resnetkit.modelfile import Card
@@ -45,9 +45,9 @@ class Found:
 class Chooser:
     """One network on one machine, with what every way is held against."""
 
-    def __init__(self, card: Card, network: Network, machine: Machine) -> None:
+    def __init__(self, card: Card, network: Network, machine: Machine, graphs: Graphs | None = None) -> None:
         self.card, self.network, self.machine = card, network, machine
-        self.graph = cache(partial(bare, card, network))
+        self.graphs = graphs or Graphs(card, network)
         seen = [card.preprocess.apply(one) for some in samples(card.preprocess.size) for one in some]
         self.seen = np.stack(seen)
         full = Machine(machine.device, "fp32")
@@ -84,15 +84,18 @@ class Chooser:
 
     def asked(self, precision: str, batch: int) -> list[Way]:
         """The ways of a precision, which torch always has."""
-        every = ways(self.machine, batch)
+        every = ways(self.machine, batch, int8=precision == "int8")
         if precision == "auto":
             return every
-        return [way for way in every if way.precision == precision] or [Way(FUSED, precision)]
+        found = [way for way in every if way.precision == precision]
+        if not found and precision == "int8":
+            raise ResourceError("no runtime for int8 is here", 'pip install "resnetkit[export]"')
+        return found or [Way(FUSED, precision)]
 
     def tried(self, way: Way, precision: str, timing: Callable[[Run], float] | None) -> Found | None:
         """A way that runs and answers as it should, or None. What does not run here is not the user's trouble."""
-        with suppress(Exception):
-            run = opened(way, self.card, self.network, self.machine, self.graph)
+        with suppress(*([] if way.precision == "int8" else [Exception])):
+            run = opened(way, self.card, self.network, self.machine, self.graphs)
             answers = run(self.seen)
             apart = float(np.abs(self.meant(answers) - self.meant(self.wanted)).max())
             if self.good(way, precision, answers, apart):

@@ -13,6 +13,7 @@ from resnetkit.cost import totals
 from resnetkit.data.parts import Part
 from resnetkit.engine.device import Machine
 from resnetkit.fast.choice import Chooser
+from resnetkit.fast.graphs import Graphs
 from resnetkit.inputs import Input, each, expand
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
@@ -40,10 +41,14 @@ class Original(Protocol):
 class Compiled(Answerer):
     """What ``Classifier.compiled`` returns: a copy, which what the model learns later does not reach."""
 
-    def __init__(self, original: Original, precision: str = "auto", batch: int | None = None) -> None:
+    def __init__(
+        self, original: Original, precision: str = "auto", batch: int | None = None, graphs: Graphs | None = None
+    ) -> None:
         self.original, self.card, self.folder = original, original.card, original.folder
         self.batch = batch or at_once(self.card.preprocess)
-        self.found = Chooser(self.card, original.model, original.machine).choose(precision, self.batch)
+        chooser = Chooser(self.card, original.model, original.machine, graphs)
+        self.found = chooser.choose(precision, self.batch)
+        self.lowered = chooser.graphs.lowered.get(self.found.way.runtime, (b"", None))[1]
 
     def ask(self, images: Pictures) -> NDArray[np.float32]:
         """Logits of pictures as the preprocessing leaves them: (n, h, w, c) to (n, classes)."""
@@ -52,7 +57,9 @@ class Compiled(Answerer):
     @property
     def runs_on(self) -> str:
         """The runtime and its version, the precision, and how far answers are from torch's in float32."""
-        found = self.found
+        found, low = self.found, self.lowered
+        if low and found.way.precision == "int8":
+            return f"{found.way.says}, int8: {low.figure} {low.val.int8:.2%} on val, {low.val.float32:.2%} in float32"
         where = "" if self.original.machine.device.type == "cpu" else f" on {self.original.machine.device}"
         of = "numbers in deviations" if self.card.task == "numbers" else "probabilities"
         near = f"{of} within {found.apart:.1g} of float32 in torch, on {found.pictures} pictures"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,9 +20,10 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.errors import DataError, UsageError, plain
 from resnetkit.examining import part_of
-from resnetkit.export.graph import bare
+from resnetkit.export.parted import parted
 from resnetkit.export.samples import samples
 from resnetkit.fast.bench import Pictures, Row, bench
+from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.remembered import hardware
 from resnetkit.fast.ways import OTHERS
 from resnetkit.init import initialize
@@ -73,9 +75,11 @@ def measure(
             if threads:
                 torch.set_num_threads(threads)
             asked = pictures_of(mine, data, pictures)
-            rows = bench(mine.card, mine.model, mine.machine, batches, rounds, asked, only, watch)
+            parts = None if data is None else partial(parted, mine.card, mine.folder, str(data))
+            graphs = Graphs(mine.card, mine.model, parts)
+            rows = bench(mine.card, mine.model, mine.machine, graphs, batches, rounds, asked, only, watch)
             if memory and mine.machine.device.type == "cpu" and sys.platform != "win32":
-                weigh(mine, rows, max(batches), Path(folder), watch)
+                weigh(mine, graphs, rows, max(batches), Path(folder), watch)
             about = {
                 "model": name,
                 "network": mine.card.model,
@@ -129,7 +133,9 @@ def pictures_of(model: Classifier, data: str | os.PathLike[str] | None, most: in
     return Pictures(np.stack(images), np.array(labels) if model.card.task == "classes" else None)
 
 
-def weigh(model: Classifier, rows: Sequence[Row], batch: int, folder: Path, watch: Callable[[str], None]) -> None:
+def weigh(
+    model: Classifier, graphs: Graphs, rows: Sequence[Row], batch: int, folder: Path, watch: Callable[[str], None]
+) -> None:
     """The memory of a process of its own for every way that ran, as far as one can be started."""
     weights, graph = folder / "model.safetensors", folder / "graph.onnx"
     modelfile.save(weights, model.model.state_dict(), model.card)
@@ -140,9 +146,10 @@ def weigh(model: Classifier, rows: Sequence[Row], batch: int, folder: Path, watc
             continue
         watch(f"weighing {row.name}")
         other = row.way.runtime in OTHERS
-        if other and not graph.exists():
-            graph.write_bytes(bare(model.card, model.model))
-        words = [str(graph if other else weights), row.way.runtime, row.precision, str(torch.get_num_threads()), shape]
+        if other:
+            graph.write_bytes(graphs.of(row.way.runtime, row.precision))
+        rest = "fp32" if row.precision == "int8" else row.precision
+        words = [str(graph if other else weights), row.way.runtime, rest, str(torch.get_num_threads()), shape]
         words += ["streams"] if row.way.streams else []
         command = [sys.executable, "-m", "resnetkit.fast.weigh", *words]
         with suppress(OSError, ValueError, subprocess.SubprocessError):

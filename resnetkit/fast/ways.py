@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from resnetkit.engine.device import DTYPES, Machine, best_precision
 from resnetkit.engine.evaluate import forward
 from resnetkit.export.runtimes import RUNTIMES
+from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.streams import Streams
 from resnetkit.fused import fused
 from resnetkit.modelfile import Card
@@ -41,14 +42,18 @@ class Way:
         return f"{self.runtime} {self.precision}{' in streams' * self.streams}"
 
 
-def ways(machine: Machine, batch: int = 1) -> list[Way]:
-    """What there is for a machine, float32 first: the other runtimes only on a CPU, and where they are installed."""
-    kinds = dict.fromkeys(["fp32", best_precision(machine.device)])
+def ways(machine: Machine, batch: int = 1, *, int8: bool = False) -> list[Way]:
+    """What there is for a machine, float32 first: the other runtimes only on a CPU, and where they are installed.
+
+    Ways of int8 need pictures, and so are named only where they are asked for.
+    """
+    kinds = list(dict.fromkeys(["fp32", best_precision(machine.device)]))
     found = [Way(FUSED, kind) for kind in kinds]
     if machine.device.type == "cpu":
         streams = [False, True] if 1 < torch.get_num_threads() <= batch else [False]
-        found += [Way("openvino", kind, many) for kind in kinds for many in streams if installed("openvino")]
-        found += [Way("onnxruntime", "fp32")] if installed("onnxruntime") else []
+        lower = ["int8"] if int8 else []
+        found += [Way("openvino", kind, many) for kind in kinds + lower for many in streams if installed("openvino")]
+        found += [Way("onnxruntime", kind) for kind in ["fp32", *lower] if installed("onnxruntime")]
     return sorted(found, key=lambda way: way.precision != "fp32")
 
 
@@ -65,8 +70,8 @@ def eager(card: Card, network: Network, machine: Machine, precision: str) -> Run
     return partial(forward, network, preprocess=card.preprocess, machine=Machine(machine.device, precision))
 
 
-def opened(way: Way, card: Card, network: Network, machine: Machine, graph: Callable[[], bytes]) -> Run:
-    """A copy of a network, ready to answer in one way; ``graph`` draws it for another runtime.
+def opened(way: Way, card: Card, network: Network, machine: Machine, graphs: Graphs) -> Run:
+    """A copy of a network, ready to answer in one way; ``graphs`` draws it for another runtime.
 
     Raises ResourceError for a runtime that cannot be loaded, and what a runtime raises for what it cannot run.
     """
@@ -74,7 +79,9 @@ def opened(way: Way, card: Card, network: Network, machine: Machine, graph: Call
         full = Machine(machine.device, "fp32")
         copy = full.prepare(fused(network, DTYPES[way.precision]))
         return partial(forward, copy, preprocess=card.preprocess, machine=full)
+    graph, threads = graphs.of(way.runtime, way.precision), torch.get_num_threads()
+    rest = "fp32" if way.precision == "int8" else way.precision  # of what the graph does not say
     if way.streams:
-        return Streams(graph(), torch.get_num_threads(), way.precision)
-    ask = OTHERS[way.runtime].open(graph(), torch.get_num_threads(), precision=way.precision)
+        return Streams(graph, threads, rest)
+    ask = OTHERS[way.runtime].open(graph, threads, precision=rest)
     return lambda images: next(iter(ask(images).values()))

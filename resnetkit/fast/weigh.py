@@ -31,12 +31,17 @@ def main(file: str, runtime: str, precision: str, threads: str, shape: str, stre
         import torch
 
         from resnetkit.classifier import load
+        from resnetkit.fast.graphs import Graphs
         from resnetkit.fast.ways import EAGER, Way, eager, opened
 
         torch.set_num_threads(int(threads))
         model = load(file, device="cpu")
         about = (model.card, model.model, model.machine)
-        run = eager(*about, precision) if runtime == EAGER else opened(Way(runtime, precision), *about, bytes)
+        run = (
+            eager(*about, precision)
+            if runtime == EAGER
+            else opened(Way(runtime, precision), *about, Graphs(*about[:2]))
+        )
         for _ in range(2):
             run(images)
     sys.stdout.write(f"{peak()}\n")

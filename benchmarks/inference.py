@@ -173,7 +173,7 @@ def ours(card: Card, network: Any, batch: int, *, with_onnxruntime: bool) -> Ite
     if not any(way.precision == "bf16" for way in some):
         some = [*some, Way(FUSED, "bf16")]
     for way in some:
-        if with_onnxruntime or way.runtime != "onnxruntime":
+        if with_onnxruntime or way == Way(FUSED, way.precision) or (way.runtime, way.precision) == ("openvino", "fp32"):
             yield f"ours: {way}", opened(way, card, network, machine, Graphs(card, network))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.export.guard import read, seal_of
-from resnetkit.export.metadata import SEAL, WEIGHED, card_of
+from resnetkit.export.metadata import SEAL, WEIGHED, card_of, precision_of
 from resnetkit.export.runtimes import RUNTIMES, Ask
 from resnetkit.modelfile import canonical
 
@@ -18,13 +18,13 @@ def is_exported(path: str) -> bool:
 
 
 class Opening:
-    """A file that a runtime is opening, with so many threads; 0 for as many as it likes.
+    """A file that a runtime is opening, with so many threads; 0 for as many as it likes. ``quick``: for few pictures.
 
     Raises WeightsError for a file that is no export, or whose form or metadata are not as they were written: before
     the runtime is given it. Its weights are numbers that no runtime acts on, and are held against the seal meanwhile.
     """
 
-    def __init__(self, path: str, threads: int = 0) -> None:
+    def __init__(self, path: str, threads: int = 0, *, quick: bool = False) -> None:
         self.file = Path(path)
         self.runtime = RUNTIMES[SUFFIXES[self.file.suffix.lower()]]
         if self.file.suffix.lower() != self.runtime.suffixes[0]:
@@ -34,7 +34,8 @@ class Opening:
         self.card, self.takes = card_of(self.content.texts, self.file)
         self.hold(SEAL, seal_of(self.content.texts, self.content.form))
         thread = ThreadPoolExecutor(1)
-        self.future = thread.submit(self.runtime.open, self.file, threads)
+        quick = quick and precision_of(self.content.texts) == "fp32"
+        self.future = thread.submit(self.runtime.open, self.file, threads, quick=quick)
         thread.shutdown(wait=False)
 
     def hold(self, name: str, found: str) -> None:

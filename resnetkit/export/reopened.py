@@ -22,7 +22,12 @@ AGAIN = "export it anew with resnet export"
 
 
 def open_program(
-    model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32"
+    model: Path | bytes,
+    threads: int,
+    until: str | None = None,
+    precision: str = "fp32",
+    *,
+    quick: bool = False,  # noqa: ARG001  torch has no such way
 ) -> Callable[[NDArray[Any]], Answers]:
     """What goes in to what comes out, or to the value of the name ``until``; ``threads`` are those of all of torch.
 

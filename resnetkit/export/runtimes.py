@@ -41,8 +41,19 @@ class Runtime:
 class Open(Protocol):
     """A file, or the bytes of a graph, ready to run."""
 
-    def __call__(self, model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32") -> Ask:
-        """With so many threads, 0 for as many as the runtime likes, up to the value of a name, or to the end."""
+    def __call__(
+        self,
+        model: Path | bytes,
+        threads: int,
+        until: str | None = None,
+        precision: str = "fp32",
+        *,
+        quick: bool = False,
+    ) -> Ask:
+        """With so many threads, 0 for as many as the runtime likes, up to the value of a name, or to the end.
+
+        ``quick`` opens sooner and answers later, where the runtime has that: for a picture or two.
+        """
 
 
 def missing(name: str, error: ImportError) -> ResourceError:
@@ -63,7 +74,9 @@ def note_onnx(path: Path, texts: Mapping[str, str]) -> None:
         file.write(more.SerializeToString(deterministic=True))
 
 
-def open_onnx(model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32") -> Ask:
+def open_onnx(
+    model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32", *, quick: bool = False
+) -> Ask:
     assert precision == "fp32"  # the only one it has on a CPU for a graph of such numbers
     try:
         import onnxruntime
@@ -72,6 +85,8 @@ def open_onnx(model: Path | bytes, threads: int, until: str | None = None, preci
     onnxruntime.disable_telemetry_events()  # which Windows has
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
+    if quick:  # without weights in the order that passes like best, which takes longer than a pass
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     if until is not None:
         model = beginning(model, until)
     given_as: Any = model if isinstance(model, bytes) else str(model)
@@ -116,7 +131,14 @@ def note_openvino(path: Path, texts: Mapping[str, str]) -> None:
         beside.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def open_openvino(model: Path | bytes, threads: int, until: str | None = None, precision: str = "fp32") -> Ask:
+def open_openvino(
+    model: Path | bytes,
+    threads: int,
+    until: str | None = None,
+    precision: str = "fp32",
+    *,
+    quick: bool = False,  # noqa: ARG001  it has no such way
+) -> Ask:
     openvino = loaded()
     core = openvino.Core()
     graph = core.read_model(model)

@@ -16,6 +16,7 @@ from resnetkit.verbs.verb import UNREADABLE, say
 
 ASKED = ("image_column", "label_column", "part_column", "task", "separator")  # of what a list's columns hold
 GROUPED = ("group_column", "group_pattern")  # what belongs together
+FEW = 4  # pictures that are answered before a runtime would have made itself ready for many
 LARGEST_STDIN = 1 << 29  # bytes; no picture that is decoded has so many
 
 
@@ -164,7 +165,8 @@ def predict(asked: Namespace, out: TextIO) -> int:
 
     from resnetkit import opening
 
-    begun = opening.Opening(asked.model) if opening.is_exported(asked.model) else None
+    few = len(paths) <= FEW and all(map(os.path.isfile, paths))
+    begun = opening.Opening(asked.model, quick=few) if opening.is_exported(asked.model) else None
 
     from resnetkit import clips, loading
     from resnetkit.report import clips as said

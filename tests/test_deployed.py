@@ -195,6 +195,27 @@ def test_files_from_elsewhere_are_refused(files: dict[str, Path], tmp_path: Path
         load_export(str(tmp_path / "link.onnx"))
 
 
+def test_the_seal_is_over_the_graph_too(files: dict[str, Path], tmp_path: Path) -> None:
+    """What the walk cannot know to be wrong: another number among the attributes, a name, the order of nodes."""
+    onnx = pytest.importorskip("onnx")
+
+    def changed(what: str) -> bytes:
+        model = onnx.load(files["onnx"])
+        if what == "a number":
+            conv = next(node for node in model.graph.node if node.op_type == "Conv")
+            next(one for one in conv.attribute if one.name == "strides").ints[0] += 1
+        elif what == "a version":
+            model.opset_import[0].version += 1
+        else:
+            model.graph.name += "x"
+        return bytes(model.SerializeToString())
+
+    for what in ("a number", "a version", "a name"):
+        (tmp_path / "x.onnx").write_bytes(changed(what))
+        with pytest.raises(WeightsError, match="SHA-256"):
+            load_export(str(tmp_path / "x.onnx"))
+
+
 def test_the_seal_is_over_the_texts_too(files: dict[str, Path], tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load(files["onnx"])

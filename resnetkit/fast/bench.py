@@ -92,17 +92,17 @@ def openers(
     }
     for way in ways(machine, batch, int8=graphs.parts is not None):
         found[way] = partial(opened, way, card, network, machine, graphs)
-    known = {word for way in found for word in (way.runtime, way.precision)}
-    if unknown := sorted(set(only) - known):
+    names = {way: way.runtime.partition(" ")[0] for way in found}  # "torch" of both its ways
+    runtimes, precisions = {*names.values()}, {way.precision for way in found}
+    if unknown := sorted({*only} - runtimes - precisions):
         what = f"there is no runtime or precision {plain(unknown[0])} here"
-        raise UsageError(what, f"use some of {', '.join(sorted(known - {EAGER}))}, or install resnetkit[export]")
-    words = {way: {way.runtime, way.precision} for way in found}
-    runtimes, precisions = ({getattr(way, kind) for way in found} & set(only) for kind in ("runtime", "precision"))
+        raise UsageError(what, f"use some of {', '.join(sorted(runtimes | precisions))}, or install resnetkit[export]")
+    runtimes, precisions = runtimes & {*only} or runtimes, precisions & {*only} or precisions
     first = next(iter(found))
     return {
         way: how
         for way, how in found.items()
-        if way == first or ((not runtimes or words[way] & runtimes) and (not precisions or words[way] & precisions))
+        if way == first or (names[way] in runtimes and way.precision in precisions)
     }
 
 

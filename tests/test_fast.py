@@ -187,7 +187,6 @@ def test_a_way_that_answers_otherwise_is_not_taken(
     wrong: str, model: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast = Way("onnxruntime", "fp32")
-    clocked(monkeypatch, {fast: 0.1, PLAIN: 0.5})
     true: Any = choice.__dict__["opened"]
 
     def opened(way: Way, *how: object) -> Run:
@@ -199,6 +198,7 @@ def test_a_way_that_answers_otherwise_is_not_taken(
         return lambda images: run(images) + (0.01 if wrong == "shifted" else np.nan)
 
     monkeypatch.setattr(choice, "opened", opened)
+    clocked(monkeypatch, {fast: 0.1, PLAIN: 0.5})
     assert model.compiled().found.way == PLAIN
 
 

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,12 @@ from PIL import Image
 from test_classifier import photos
 
 import resnetkit
+from resnetkit import cli
 from resnetkit.classifier import Classifier, load
 from resnetkit.deployed import load_export
 from resnetkit.errors import UsageError, WeightsError
+from resnetkit.export.runtimes import RUNTIMES
+from resnetkit.opening import Opening
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
@@ -78,6 +83,29 @@ def test_the_commands_take_it(files: dict[str, Path], model: Classifier, data: P
     picture = data / "test/red/odd0.png"
     (said,) = json.loads(resnet("predict", files["openvino"], picture, "--json").out)
     assert said["top"][0]["class"] == model.predict(picture)[0].top[0][0]
+
+
+def test_what_opens_quickly_answers_alike(
+    files: dict[str, Path], data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("onnx", "openvino"):
+        one, other = (load_export(Opening(str(files[name]), quick=quick)) for quick in (True, False))
+        pictures = sorted((data / "test/blue").iterdir())
+        for a, b in zip(one.predict(pictures), other.predict(pictures), strict=True):
+            assert [word for word, _ in a.top] == [word for word, _ in b.top]
+            np.testing.assert_allclose([p for _, p in a.top], [p for _, p in b.top], atol=1e-5)
+    asked: list[bool] = []
+    runtime = RUNTIMES["onnx"]
+
+    def opened(*words: Any, quick: bool = False, **others: Any) -> Any:
+        asked.append(quick)
+        return runtime.open(*words, quick=quick, **others)
+
+    monkeypatch.setitem(RUNTIMES, "onnx", replace(runtime, open=opened))
+    for words in ([pictures[0]], pictures[:5], [data / "test"]):
+        assert cli.main(["predict", str(files["onnx"]), *map(str, words)]) in (0, 3)
+    assert asked == [True, False, False]
+    assert capsys.readouterr().out
 
 
 def test_torch_is_not_loaded(files: dict[str, Path], data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 python -m benchmarks.parity                        every network, at its own size, on all 150 photographs (hours)
 python -m benchmarks.parity --size 64 --every 3    smaller pictures, and a third of them
+python -m benchmarks.parity --to onnx,openvino     without files of torch, which take longest
 python -m benchmarks.parity resnet50 wrn_16_4      these alone
 
 The photographs are data/imagenet-samples, or those of RESNETKIT_TEST_DATA. Weights are drawn, and the head so
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("networks", nargs="*")
     parser.add_argument("--size", type=int)
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--to", default=",".join(RUNTIMES))
     asked = parser.parse_args()
     folder = Path(os.environ.get("RESNETKIT_TEST_DATA", "data")) / "imagenet-samples"
     paths = sorted(folder.glob("*.JPEG"))[:: asked.every]
@@ -57,7 +59,7 @@ def main() -> int:
             if find(name).ndim != 2:
                 print(f"{name:28} is not for pictures, and no model file holds it")
                 continue
-            for to in RUNTIMES:
+            for to in asked.to.split(","):
                 line, good = tried(name, to, asked.size, photographs, Path(beside))
                 wrong += not good
                 table.writerow(line)

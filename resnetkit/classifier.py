@@ -21,6 +21,7 @@ from resnetkit.export.int8 import asked_drop
 from resnetkit.export.parted import parted
 from resnetkit.export.taken import taken
 from resnetkit.export.written import write
+from resnetkit.fast.choice import LARGEST
 from resnetkit.fast.compiled import Compiled
 from resnetkit.fast.graphs import Graphs
 from resnetkit.inputs import Input, path_of
@@ -75,8 +76,8 @@ class Classifier(Answerer):
         """
         if precision not in PRECISIONS:
             raise UsageError(f"precision is {plain(precision)}", f"use one of {', '.join(PRECISIONS)}")
-        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-            raise UsageError(f"batch is {batch!r}, not a whole number of at least 1", "leave it out")
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= LARGEST):
+            raise UsageError(f"batch is {batch!r}, not a whole number from 1 to {LARGEST}", "leave it out")
         if data is not None and precision != "int8":
             raise UsageError("data are for the scales of int8", 'leave data out, or use precision="int8"')
         drop = asked_drop("onnx", precision if precision == "int8" else None, max_drop, data)

@@ -1,5 +1,6 @@
 """A model that was exported, asked by the runtime it is for: torch is loaded only for a file of torch."""
 
+import os
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from resnetkit.data.parts import Part
 from resnetkit.export.metadata import precision_of
 from resnetkit.export.runtimes import Ask as Run
 from resnetkit.export.runtimes import Runtime
+from resnetkit.inputs import path_of
 from resnetkit.modelfile import Card
 from resnetkit.opening import Opening
 
@@ -31,6 +33,11 @@ class Deployed(Answerer):
     @property
     def runs_on(self) -> str:
         return f"{self.runtime.says}, {self.precision}"
+
+    @property
+    def note(self) -> str | None:
+        """What to tell of how it answers; None where that is in float32."""
+        return None if self.precision == "fp32" else f"answered by {self.runs_on}"
 
     def seen(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """A decoded picture as the file takes it: as it is, in colour, or as the preprocessing leaves it."""
@@ -52,11 +59,11 @@ class Deployed(Answerer):
         return answered_whole(ask, part, workers) if self.takes == "picture" else super().answers(part, ask, workers)
 
 
-def load_export(path: str | Opening, threads: int = 0) -> Deployed:
+def load_export(path: str | os.PathLike[str] | Opening, threads: int = 0) -> Deployed:
     """A file that `resnet export` wrote, ready to answer with so many threads, 0 for as many as the runtime likes.
 
     Raises WeightsError for a file that is not one, or not as it was written; ResourceError without its runtime.
     """
-    begun = path if isinstance(path, Opening) else Opening(path, threads)
+    begun = path if isinstance(path, Opening) else Opening(path_of(path, "the file"), threads)
     precision = precision_of(begun.content.texts)
     return Deployed(begun.card, begun.takes, begun.opened(), begun.runtime, begun.file.parent, precision)

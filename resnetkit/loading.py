@@ -1,6 +1,7 @@
 """A model by its path, whatever it is: our own file, a run folder, or an exported file."""
 
 import os
+from collections.abc import Callable
 from typing import NoReturn
 
 from resnetkit.answerer import Answerer
@@ -11,12 +12,17 @@ from resnetkit.opening import Opening, is_exported
 
 
 def load(
-    path: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto", begun: Opening | None = None
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    begun: Opening | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Answerer:
     """A model ready to answer: an InTime, or for an exported file a Deployed, without torch unless it is a .pt2.
 
     With the precision "fp32" it is a Classifier, which answers as torch does, to the bit.
-    ``begun`` is the opening of that exported file, where it has begun.
+    ``begun`` is the opening of that exported file, where it has begun; ``tell`` hears what takes a while.
     Raises WeightsError where the file is damaged, UsageError for a device or precision that an exported file has not.
     """
     name = path_of(path, "the model")
@@ -31,7 +37,7 @@ def load(
     from resnetkit.fast.compiled import InTime
 
     ours = classifier.load(path, device=device, precision="fp32" if precision == "auto" else precision)
-    return ours if precision == "fp32" else InTime(ours, precision)
+    return ours if precision == "fp32" else InTime(ours, precision, tell)
 
 
 def refuse(name: str, how: str, flag: str, value: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """An exported file on its way to an answer: held against its seal here, while its runtime opens it in a thread."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from resnetkit.modelfile import canonical
 SUFFIXES = {suffix: name for name, runtime in RUNTIMES.items() for suffix in runtime.suffixes}
 
 
-def is_exported(path: str) -> bool:
+def is_exported(path: str | os.PathLike[str]) -> bool:
     """Whether a file is meant that another runtime is for, by its name."""
     return Path(path).suffix.lower() in SUFFIXES
 
@@ -24,8 +25,11 @@ class Opening:
     the runtime is given it. Its weights are numbers that no runtime acts on, and are held against the seal meanwhile.
     """
 
-    def __init__(self, path: str, threads: int = 0, *, quick: bool = False) -> None:
+    def __init__(self, path: str | os.PathLike[str], threads: int = 0, *, quick: bool = False) -> None:
         self.file = Path(path)
+        if not is_exported(path):
+            what = f"{plain(path)} is not a file of {', '.join(SUFFIXES)}, which are what resnet export writes"
+            raise UsageError(what, "use resnetkit.load for a model file or the folder of a run")
         self.runtime = RUNTIMES[SUFFIXES[self.file.suffix.lower()]]
         if self.file.suffix.lower() != self.runtime.suffixes[0]:
             named = plain(self.file.with_suffix(self.runtime.suffixes[0]))

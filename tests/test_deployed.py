@@ -134,6 +134,23 @@ def test_what_cannot_be_meant(files: dict[str, Path], data: Path, tmp_path: Path
         load(files["onnx"])
 
 
+def test_other_files_are_named(model: Classifier, tmp_path: Path) -> None:
+    assert model.folder
+    for path in (model.folder / "best.safetensors", model.folder, "", tmp_path / "x.bin2"):
+        with pytest.raises(UsageError, match="not a file of"):
+            load_export(path)
+    with pytest.raises(UsageError, match="no path"):
+        load_export(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are no text")
+def test_names_that_are_no_text(files: dict[str, Path], model: Classifier, data: Path, tmp_path: Path) -> None:
+    name = tmp_path / "bad\udcff.onnx"
+    model.export(to="onnx", out=name)
+    one, other = (load_export(path).predict(data / "test/red/odd0.png") for path in (name, files["onnx"]))
+    assert one[0].top == other[0].top
+
+
 def damaged(data: bytes) -> dict[str, bytes]:
     """A file of ours with one thing wrong, by what it is."""
     middle, rng = len(data) // 2, np.random.default_rng(0)

@@ -238,15 +238,18 @@ def test_tags_and_numbers_are_held_by_what_they_mean(images: NDArray[np.uint8]) 
         assert np.abs(model.compiled().ask(images) - model.ask(images)).max() <= limit(model.ask(images))
 
 
-def test_what_cannot_be_meant_is_refused(model: Classifier) -> None:
+def test_what_cannot_be_meant_is_refused(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     for precision in ("int3", "", None, 3):
         with pytest.raises(UsageError):
             model.compiled(precision)  # type: ignore[arg-type]
-    for batch in (0, -1, 2.0, True, "3"):
+    for batch in (0, -1, 2.0, True, "3", 4097):
         with pytest.raises(UsageError):
             model.compiled(batch=batch)  # type: ignore[arg-type]
     with pytest.raises(ResourceError):
         model.compiled("fp16")
+    monkeypatch.setattr(choice, "free", lambda _: 2**30)
+    with pytest.raises(ResourceError, match="pictures at a time take"):
+        model.compiled(batch=4096)
 
 
 def test_where_no_way_answers_as_it_should_it_is_said(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,6 +353,7 @@ def test_the_command_says_how_it_answered(
     monkeypatch.setattr(compiled, "MUCH", 1.0)
     assert cli.main(["predict", str(file), str(photographs)]) == 0
     fast = capsys.readouterr()
+    assert "note: finding the fastest way to run this resnet20 here" in fast.err
     assert "note: answered by " in fast.err
     assert "fp32" in fast.err
     assert cli.main(["predict", str(file), str(photographs), "--precision", "fp32"]) == 0

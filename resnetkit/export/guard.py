@@ -73,7 +73,7 @@ def read(path: Path) -> Content:
             return Content(*archive.summary(bytes(data)))
         return parsed(bytes(data), content(path.with_suffix(".bin")))
     except BrokenError as error:
-        raise WeightsError(f"{plain(path)} {error}", "export it anew with resnet export") from None
+        raise WeightsError(f"{plain(path)} {error}", "use a file that resnet export wrote, or export it anew") from None
 
 
 def content(path: Path) -> memoryview:

@@ -69,7 +69,7 @@ def asked_drop(to: str, precision: str | None, max_drop: object, data: object) -
     if to not in TAKERS:
         raise UsageError(f"{plain(to)} takes no file of int8", f"use --to {' or '.join(TAKERS)}")
     if data is None:
-        raise UsageError("int8 takes pictures to choose its scales by", "name them: --data DATA")
+        raise UsageError("int8 takes pictures to choose its scales by", "give some as data: --data DATA")
     if max_drop is None:
         return DROP
     if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not 0 <= max_drop <= MOST_DROP:

@@ -89,6 +89,8 @@ def open_onnx(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     if until is not None:
         model = beginning(model, until)
+    if isinstance(model, Path) and not str(model).isprintable():  # a name that is no text, which it does not take
+        model = model.read_bytes()
     given_as: Any = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(given_as, options, providers=["CPUExecutionProvider"])
     (taken,) = (one.name for one in session.get_inputs())

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnetkit import metrics
+from resnetkit import cost, metrics
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import forward
+from resnetkit.engine.memory import free
 from resnetkit.errors import ResourceError, WeightsError
 from resnetkit.export.proof import limit
 from resnetkit.export.samples import samples
@@ -24,8 +25,10 @@ from resnetkit.network import Network
 
 TOLERANCE = 0.01  # of a probability, or of the deviation of a number: what "auto" may change
 MARGIN = 4  # by which the pictures that are tried have to be better, since there are worse ones
-ENOUGH = 0.3  # seconds that one way is timed for, and at least so many
-ROUNDS = 3
+WORK = 4e10  # multiply-adds of a pass that is timed, or that is asked of sample pictures: a second at most
+ENOUGH = 0.3  # seconds that one way is timed for, and at least so many passes
+ROUNDS = 2
+LARGEST = 4096  # pictures at a time
 HOPELESS = 2.5  # times as slow as the best so far: not timed further
 Logits = NDArray[np.float32]
 
@@ -47,16 +50,18 @@ class Chooser:
     def __init__(self, card: Card, network: Network, machine: Machine, graphs: Graphs | None = None) -> None:
         self.card, self.network, self.machine = card, network, machine
         self.graphs = graphs or Graphs(card, network)
+        self.most = max(4, int(WORK / cost.totals(card.plan, card.preprocess.size).macs))  # pictures of a pass
         seen = [card.preprocess.apply(one) for some in samples(card.preprocess.size) for one in some]
-        self.seen = np.stack(seen)
+        self.seen = np.stack(seen[-self.most :])  # of which the last are digits, and the first noise
         full = Machine(machine.device, "fp32")
         self.wanted: Logits = forward(network, self.seen, card.preprocess, full)
 
     def choose(self, precision: str, batch: int) -> Found:
         """The fastest way of a precision for so many pictures at a time; of "auto" that of any within TOLERANCE.
 
-        Raises WeightsError where no way answers as it should.
+        Raises WeightsError where no way answers as it should, ResourceError for more pictures than memory has room for.
         """
+        refuse_large(self.card, batch, self.machine)
         some = self.asked(precision, batch)
         versions, threads = sorted({way.says for way in some}), torch.get_num_threads()
         plan, sides = repr(self.card.plan), self.card.preprocess.size
@@ -65,7 +70,7 @@ class Chooser:
             for way in some:
                 if str(way) == known.get("way") and (found := self.tried(way, precision, None)):
                     return found
-        images = np.random.default_rng(0).integers(0, 256, (batch, *self.seen.shape[1:]), np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (min(batch, self.most), *self.seen.shape[1:]), np.uint8)
         best: Found | None = None
         times: dict[str, float] = {}
         for way in some:
@@ -122,6 +127,14 @@ class Chooser:
         if self.card.task == "tags":
             return metrics.sigmoid(logits)
         return metrics.softmax(logits, self.card.temperature)
+
+
+def refuse_large(card: Card, batch: int, machine: Machine) -> None:
+    """ResourceError where so many pictures at a time would end the process, as far as the system says."""
+    room, takes = free(machine), batch * cost.pass_bytes(card.plan, card.preprocess.size)
+    if room is not None and takes > room:
+        what = f"{batch:,} pictures at a time take {takes / 2**30:,.1f} GiB, and {room / 2**30:,.1f} are free"
+        raise ResourceError(what, "take fewer at a time")
 
 
 def seconds(images: NDArray[np.uint8], best: float, run: Run) -> float:

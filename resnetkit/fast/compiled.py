@@ -1,6 +1,6 @@
 """A model that answers in the fastest way found here, at once or where there is enough to answer."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from resnetkit.modelfile import Card
 from resnetkit.network import Network
 from resnetkit.prediction import Prediction
 
-MUCH = 4e12  # multiply-adds of all pictures: measuring and opening a way takes about as long as they do
+MUCH = 8e12  # multiply-adds of all pictures: measuring and opening a way takes about as long as they do
 
 
 class Original(Protocol):
@@ -72,14 +72,17 @@ class Compiled(Answerer):
 class InTime(Answerer):
     """A model that answers few pictures as it is, and is compiled where there are enough for that to pay."""
 
-    def __init__(self, original: Original, precision: str = "auto") -> None:
+    def __init__(self, original: Original, precision: str = "auto", tell: Callable[[str], None] | None = None) -> None:
         self.original, self.card, self.folder, self.precision = original, original.card, original.folder, precision
+        self.tell = tell  # hears what takes a while
         self.much = MUCH / totals(self.card.plan, self.card.preprocess.size).macs  # pictures
         self.chosen: Answerer | Original | None = None
 
     def expect(self, pictures: float) -> None:
         """So many pictures are about to come."""
         if not isinstance(self.chosen, Compiled):
+            if pictures >= self.much and self.tell:
+                self.tell(f"finding the fastest way to run this {self.card.model} here, which is remembered")
             self.chosen = self.original if pictures < self.much else Compiled(self.original, self.precision)
 
     def ask(self, images: Pictures) -> NDArray[np.float32]:

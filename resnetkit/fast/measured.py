@@ -23,6 +23,7 @@ from resnetkit.examining import part_of
 from resnetkit.export.parted import parted
 from resnetkit.export.samples import samples
 from resnetkit.fast.bench import Pictures, Row, bench
+from resnetkit.fast.choice import refuse_large
 from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.remembered import hardware
 from resnetkit.fast.ways import OTHERS
@@ -74,6 +75,7 @@ def measure(
         try:
             if threads:
                 torch.set_num_threads(threads)
+            refuse_large(mine.card, max(batches), mine.machine)
             asked = pictures_of(mine, data, pictures)
             parts = None if data is None else partial(parted, mine.card, mine.folder, str(data))
             graphs = Graphs(mine.card, mine.model, parts)

@@ -21,7 +21,7 @@ LARGEST_STDIN = 1 << 29  # bytes; no picture that is decoded has so many
 
 
 def eval_flags(parser: Parser) -> None:
-    parser.word("model", "a model file, or the folder of a run")
+    parser.word("model", "a model file, the folder of a run, or an exported file")
     parser.word("data", "what resnet train takes, with the classes of the model")
     parser.flag("split", "train, val or test [test, else val]", "PART")
     parser.flag("mirror", "answer with the mean of each picture and its mirror image")
@@ -62,7 +62,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
     from resnetkit.report import results, waiting
 
     runfolder.check_out(asked.out)
-    model, watch = loading.load(asked.model, **machine), waiting.counting("evaluated")
+    model, watch = loading.load(asked.model, **machine, tell=tell), waiting.counting("evaluated")
     waiting.fetch(asked.data)
     how: dict[str, Any] = {"workers": workers, "watch": watch, "group_pattern": pattern}
     how["columns"] = Columns(**named) if named else None
@@ -134,7 +134,7 @@ def machine_asked(asked: Namespace) -> tuple[dict[str, Any], int | None]:
 
 
 def predict_flags(parser: Parser) -> None:
-    parser.word("model", "a model file, or the folder of a run")
+    parser.word("model", "a model file, the folder of a run, or an exported file")
     parser.word(
         "path",
         "pictures, videos, folders, quoted patterns such as 'photos/*.jpg', or - for one picture on stdin",
@@ -176,7 +176,7 @@ def predict(asked: Namespace, out: TextIO) -> int:
     refuse_idle_clips(asked, inputs)
     if asked.mirror and any(clip for clip, _ in inputs):
         raise UsageError("--mirror is of pictures, and frames of clips are looked at once", "leave --mirror out")
-    model = loading.load(asked.model, **machine, begun=begun)
+    model = loading.load(asked.model, **machine, begun=begun, tell=tell)
     inputs = [(clip, sys.stdin.buffer.read(LARGEST_STDIN) if item == "-" else item) for clip, item in inputs]
     if any(clip for clip, _ in inputs):
         clips.refuse_task(model)  # before a header is printed
@@ -217,6 +217,10 @@ def predict(asked: Namespace, out: TextIO) -> int:
     for note in noted(model):
         print(f"note: {plain(note)}", file=sys.stderr)
     return UNREADABLE if unreadable else 0
+
+
+def tell(what: str) -> None:
+    print(f"note: {plain(what)}", file=sys.stderr)
 
 
 def noted(model: Any) -> list[str]:

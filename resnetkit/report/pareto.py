@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter
 
 from resnetkit.fast.bench import Row
 from resnetkit.report.pictures import BLUE, DPI, FAINT, INK, ORANGE, save
@@ -39,7 +39,7 @@ def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch:
             (x, y),
             (3, 6),
             textcoords="offset points",
-            rotation=35,
+            rotation=65,
             rotation_mode="anchor",
             fontsize=8,
             color=INK,
@@ -52,9 +52,10 @@ def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     else:
         axes.set_ylabel("largest change of an answer: lower is better", color=INK)
-    axes.xaxis.set_major_formatter(ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ScalarFormatter())
-    axes.margins(x=0.2, y=0.35)
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        ticks(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.margins(x=0.15, y=0.5)
     axes.grid(color="#e3e6ea", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from peers import peer
 
+from benchmarks.parity import lively
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.export.graph import drawn
@@ -66,18 +67,6 @@ def main() -> int:
     for batch in asked.batch:
         measured(card, network, batch, asked)
     return 0
-
-
-def lively(network: torch.nn.Module) -> None:
-    """Norms that do something."""
-    with torch.no_grad():
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-            if name.endswith("running_var"):
-                tensor.uniform_(0.5, 2)
-            elif name.endswith(("running_mean", "bias")):
-                tensor.normal_(0, 0.2)
-            elif tensor.ndim == 1 and not name.endswith("num_batches_tracked"):
-                tensor.uniform_(0.1, 0.5)
 
 
 def measured(card: Card, network: Any, batch: int, asked: argparse.Namespace) -> None:

@@ -90,8 +90,8 @@ def tried(name: str, to: str, size: int | None, photographs: list[Asked], beside
 
 
 @torch.no_grad()
-def learn(network: Network, seen: Preprocess, photographs: list[Asked]) -> None:
-    """Norms that do something, and a head that tells photographs apart."""
+def lively(network: nn.Module) -> None:
+    """Norms that do something."""
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2)
@@ -99,6 +99,12 @@ def learn(network: Network, seen: Preprocess, photographs: list[Asked]) -> None:
             tensor.normal_(0, 0.2)
         elif tensor.ndim == 1 and not name.endswith("num_batches_tracked"):
             tensor.uniform_(0.1, 0.5)  # larger ones make deep networks chaotic, in torch too
+
+
+@torch.no_grad()
+def learn(network: Network, seen: Preprocess, photographs: list[Asked]) -> None:
+    """Norms that do something, and a head that tells photographs apart."""
+    lively(network)
     x = torch.from_numpy(seen.normalize(np.stack([seen.apply(one[0]) for _, one, _ in photographs])))
     network.eval()
     features = network.forward_head(network.forward_features(x), pre_logits=True)

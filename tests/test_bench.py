@@ -21,7 +21,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def row_of(name: str, seconds: float, *, accuracy: float | None = None, apart: float = 0.0) -> Row:
-    row = Row(Way(name, "fp32"), name, "fp32", accuracy=accuracy, apart=apart)
+    row = Row(Way(name, "fp32"), accuracy=accuracy, apart=apart)
     row.speeds = [Speed(1, seconds, seconds, seconds, seconds, 3)]
     return row
 
@@ -142,6 +142,6 @@ def test_the_front_holds_what_no_other_beats() -> None:
     slow, fast, bad = row_of("a", 2, accuracy=0.9), row_of("b", 1, accuracy=0.9), row_of("c", 0.5, accuracy=0.8)
     worse = row_of("d", 3, accuracy=0.7)
     assert pareto([slow, fast, bad, worse], 1) == [bad, fast]
-    assert pareto([row_of(EAGER, 2), row_of(FUSED, 1, apart=1e-6)], 1)[0].runtime == FUSED
+    assert pareto([row_of(EAGER, 2), row_of(FUSED, 1, apart=1e-6)], 1)[0].way.runtime == FUSED
     assert len(pareto([row_of(EAGER, 2), row_of(FUSED, 1, apart=1e-6)], 1)) == 1
-    assert pareto([slow], 2) == []
+    assert pareto([Row(slow.way, error="no")], 1) == []

@@ -51,8 +51,6 @@ class Row:
     """One way, and all that is known of it."""
 
     way: Way
-    runtime: str  # and its version
-    precision: str
     opening: float = 0.0  # seconds until it is ready, with the network at hand
     speeds: list[Speed] = field(default_factory=list)
     memory: int | None = None  # bytes: the most that a process of its own held
@@ -65,13 +63,16 @@ class Row:
 
     @property
     def name(self) -> str:
-        return f"{self.runtime}, {self.precision}"
+        return f"{self.way.says}, {self.way.precision}"
+
+    def at(self, batch: int) -> Speed:
+        """That of batches of a size, which was measured."""
+        return next(one for one in self.speeds if one.batch == batch)
 
     def as_dict(self) -> dict[str, Any]:
-        found = asdict(self)
-        found["way"] = str(self.way)
-        found["speeds"] = [asdict(one) | {"per_second": one.per_second} for one in self.speeds]
-        return found
+        speeds = [asdict(one) | {"per_second": one.per_second} for one in self.speeds]
+        way = {"way": str(self.way), "runtime": self.way.says, "precision": self.way.precision}
+        return way | {name: value for name, value in asdict(self).items() if name != "way"} | {"speeds": speeds}
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def bench(
     rows: list[Row] = []
     wanted: NDArray[np.float32] | None = None
     for way, how in openers(card, network, machine, graphs, only, max(batches)).items():
-        row = Row(way, way.says, way.precision)
+        row = Row(way)
         rows.append(row)
         watch(f"opening {row.name}")
         start = time.perf_counter()
@@ -196,9 +197,9 @@ def bytes_of(network: Network, precision: str) -> int:
 
 def pareto(rows: Sequence[Row], batch: int) -> list[Row]:
     """Rows that no other beats in both speed and answers: fastest first."""
-    able = [row for row in rows if any(one.batch == batch for one in row.speeds)]
+    able = [row for row in rows if row.speeds]
     cost = {id(row): -row.accuracy if row.accuracy is not None else max(row.apart or 0.0, NOTHING) for row in able}
-    clock = {id(row): next(one.p50 for one in row.speeds if one.batch == batch) for row in able}
+    clock = {id(row): row.at(batch).p50 for row in able}
     found = [
         row
         for row in able

@@ -25,7 +25,7 @@ from resnetkit.network import Network
 
 TOLERANCE = 0.01  # of a probability, or of the deviation of a number: what "auto" may change
 MARGIN = 4  # by which the pictures that are tried have to be better, since there are worse ones
-WORK = 4e10  # multiply-adds of a pass that is timed, or that is asked of sample pictures: a second at most
+WORK = 4e10  # multiply-adds of a pass that is timed, or that is asked of sample pictures
 ENOUGH = 0.3  # seconds that one way is timed for, and at least so many passes
 ROUNDS = 2
 LARGEST = 4096  # pictures at a time

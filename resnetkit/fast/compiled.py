@@ -48,7 +48,7 @@ class Compiled(Answerer):
         self.batch = batch or at_once(self.card.preprocess)
         chooser = Chooser(self.card, original.model, original.machine, graphs)
         self.found = chooser.choose(precision, self.batch)
-        self.lowered = chooser.graphs.lowered.get(self.found.way.runtime, (b"", None))[1]
+        self.lowered = chooser.graphs.lowered[self.found.way.runtime][1] if precision == "int8" else None
 
     def ask(self, images: Pictures) -> NDArray[np.float32]:
         """Logits of pictures as the preprocessing leaves them: (n, h, w, c) to (n, classes)."""
@@ -58,7 +58,7 @@ class Compiled(Answerer):
     def runs_on(self) -> str:
         """The runtime and its version, the precision, and how far answers are from torch's in float32."""
         found, low = self.found, self.lowered
-        if low and found.way.precision == "int8":
+        if low:
             return f"{found.way.says}, int8: {low.figure} {low.val.int8:.2%} on val, {low.val.float32:.2%} in float32"
         where = "" if self.original.machine.device.type == "cpu" else f" on {self.original.machine.device}"
         of = "numbers in deviations" if self.card.task == "numbers" else "probabilities"

@@ -20,7 +20,7 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.errors import DataError, UsageError, plain
 from resnetkit.examining import part_of
-from resnetkit.export.parted import parted
+from resnetkit.export.parted import evenly, parted
 from resnetkit.export.samples import samples
 from resnetkit.fast.bench import Pictures, Row, bench
 from resnetkit.fast.choice import refuse_large
@@ -31,7 +31,6 @@ from resnetkit.init import initialize
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
-from resnetkit.plan import with_io
 from resnetkit.specfile import find
 from resnetkit.units import each
 
@@ -61,7 +60,6 @@ def measure(
     size: int | None = None,
     threads: int | None = None,
     device: str = "auto",
-    memory: bool = True,
     watch: Callable[[str], None] = lambda _: None,
 ) -> Measured:
     """Time a model file, a run folder, or a network by name, in every runtime and precision there is here.
@@ -80,7 +78,7 @@ def measure(
             parts = None if data is None else partial(parted, mine.card, mine.folder, str(data))
             graphs = Graphs(mine.card, mine.model, parts)
             rows = bench(mine.card, mine.model, mine.machine, graphs, batches, rounds, asked, only, watch)
-            if memory and mine.machine.device.type == "cpu" and sys.platform != "win32":
+            if mine.machine.device.type == "cpu" and sys.platform != "win32":
                 weigh(mine, graphs, rows, max(batches), Path(folder), watch)
             about = {
                 "model": name,
@@ -108,7 +106,6 @@ def model_at(name: str, size: int | None, device: str) -> tuple[Classifier, str]
     plan = lay_out(find(name))
     if plan.ndim != 2:
         raise UsageError(f"{plain(name)} is not for pictures", "name another network: resnet models lists them")
-    plan = with_io(plan, classes=plan.classes, channels=plan.channels)
     sides = (size, size) if size else each(plan.size, 2)
     seen = Preprocess(
         size=(sides[0], sides[1]), mean=MEAN[: plan.channels], std=STD[: plan.channels], channels=plan.channels
@@ -126,7 +123,7 @@ def pictures_of(model: Classifier, data: str | os.PathLike[str] | None, most: in
         return Pictures(np.stack([seen.apply(one) for some in samples(seen.size) for one in some]), None)
     _, _, part = part_of(model.card, model.folder, data)
     images, labels = [], []
-    for i in np.unique(np.linspace(0, len(part.names) - 1, most).astype(int)).tolist():
+    for i in evenly(part, most):
         with suppress(DataError):
             images.append(model.seen(part.read(i).pixels))
             labels.append(part.labels[i])
@@ -149,8 +146,8 @@ def weigh(
         watch(f"weighing {row.name}")
         other = row.way.runtime in OTHERS
         if other:
-            graph.write_bytes(graphs.of(row.way.runtime, row.precision))
-        rest = "fp32" if row.precision == "int8" else row.precision
+            graph.write_bytes(graphs.of(row.way.runtime, row.way.precision))
+        rest = "fp32" if row.way.precision == "int8" else row.way.precision
         words = [str(graph if other else weights), row.way.runtime, rest, str(torch.get_num_threads()), shape]
         words += ["streams"] if row.way.streams else []
         command = [sys.executable, "-m", "resnetkit.fast.weigh", *words]

@@ -19,18 +19,17 @@ def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch:
     figure = Figure(figsize=(8, 5), dpi=DPI, facecolor="white", layout="constrained")
     axes = figure.subplots()
     axes.set_xscale("log")
-    known = [row for row in rows if any(one.batch == batch for one in row.speeds)]
+    known = [row for row in rows if row.speeds]
     right = all(row.accuracy is not None for row in known)
     best = {id(row) for row in front}
 
     def place(row: Row) -> tuple[float, float]:
-        seconds = next(one.p50 for one in row.speeds if one.batch == batch)
-        return 1000 * seconds / batch, (row.accuracy if right else row.apart) or 0.0
+        return 1000 * row.at(batch).p50 / batch, (row.accuracy if right else row.apart) or 0.0
 
     axes.plot(*zip(*map(place, front), strict=True), color=ORANGE, linewidth=1.4, zorder=0, drawstyle="steps-post")
     for row in known:
         x, y = place(row)
-        one = next(one for one in row.speeds if one.batch == batch)
+        one = row.at(batch)
         colour = ORANGE if id(row) in best else BLUE
         axes.hlines(y, 1000 * one.low / batch, 1000 * one.high / batch, color=colour, linewidth=1, alpha=0.6)
         axes.plot(x, y, "o", color=colour, markersize=6)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from peers import peer
 
-from resnetkit.data.batches import eval_batches, examples
+from resnetkit.data.examples import eval_batches, examples
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
 from resnetkit.engine.state import State

@@ -20,7 +20,7 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from peers import peer
 
-from resnetkit.data.batches import Examples
+from resnetkit.data.examples import Examples
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.engine.state import State

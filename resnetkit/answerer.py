@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from resnetkit import metrics
 from resnetkit.answers import Answers, Ask, Heat, Pictures, answered, at_once, stacked
-from resnetkit.data.batches import examples
 from resnetkit.data.decode import MAX_PIXELS, decode
+from resnetkit.data.examples import examples
 from resnetkit.data.lists import Columns
 from resnetkit.data.parts import Part
 from resnetkit.errors import KitError, UsageError, WeightsError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.data.batches import Examples, ahead, eval_batches
+from resnetkit.data.examples import Examples, ahead, eval_batches
 from resnetkit.data.parts import Labels, Part
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.errors import DataError

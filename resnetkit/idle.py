@@ -2,8 +2,9 @@
 
 import math
 
+from resnetkit.effect import GIVEN
 from resnetkit.errors import UsageError
-from resnetkit.run import COLUMNS, GIVEN
+from resnetkit.run import COLUMNS
 from resnetkit.settings import Facts, Settings
 from resnetkit.walk import shapes
 
@@ -13,7 +14,7 @@ DECODED = ("max_pixels", "on_bad")  # say what becomes of pictures in files
 
 
 def refuse_idle(settings: Settings, given: frozenset[str], facts: Facts) -> None:
-    """As run.refuse_idle, for what only the data and the weights can tell."""
+    """As effect.refuse_idle, for what only the data and the weights can tell."""
     run, size = settings.run, settings.preprocess.size
     grey = facts.grey or min(facts.channels, settings.preprocess.channels) == 1
     alone = "a step of one picture has no other to mix it with"

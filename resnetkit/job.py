@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import resnetkit
-import resnetkit.run as runs
-from resnetkit import cost, download, telling, weights
+from resnetkit import cost, download, effect, telling, weights
 from resnetkit.answers import Answers
-from resnetkit.data.batches import Examples, eval_batches, examples
+from resnetkit.data.examples import Examples, eval_batches, examples
 from resnetkit.data.groups import grouped
 from resnetkit.data.labels import words_of
 from resnetkit.data.parts import Part, Source, subset
@@ -138,7 +137,7 @@ def prepare(
     the run cannot be changed any more. ``fetching`` hears how far weights are that have to be fetched. The run of the
     settings names the weights exactly, or none.
     """
-    runs.refuse_idle(run, given)
+    effect.refuse_idle(run, given)
     if run.tensorboard:
         board.require()
     if start is None:
@@ -288,7 +287,7 @@ def refuse_unknown_norms(settings: Settings) -> None:
 
 
 def refuse_idle_decay(settings: Settings, given: frozenset[str]) -> None:
-    """As run.refuse_idle, where all is pulled to what it began as and nothing to zero."""
+    """As effect.refuse_idle, where all is pulled to what it began as and nothing to zero."""
     if settings.run.pull and not settings.fresh:
         for name in {"weight_decay", "decay_all"} & given:
             what = (

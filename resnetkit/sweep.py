@@ -12,8 +12,9 @@ import numpy as np
 
 import resnetkit.run as runs
 from resnetkit import dice, runfile
+from resnetkit.effect import refuse_idle
 from resnetkit.errors import UsageError, plain
-from resnetkit.run import Run, override, refuse_idle, spell
+from resnetkit.run import Run, override, spell
 
 FORMAT = 1
 FIXED = ("data", "out")  # one data set and one folder for all trials

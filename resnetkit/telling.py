@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from resnetkit import cost
+from resnetkit.effect import UNTUNED
 from resnetkit.engine.device import Machine
 from resnetkit.engine.teacher import Teacher
 from resnetkit.errors import plain, some
-from resnetkit.run import UNTUNED, Run
+from resnetkit.run import Run
 from resnetkit.settings import Settings
 from resnetkit.tasks import TASKS
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from samples import folder
 
 from resnetkit.data.augment import Augment
-from resnetkit.data.batches import Batch, Examples, bounds, eval_batches, examples, steps_per_epoch, train_batches
+from resnetkit.data.batches import Batch, bounds, steps_per_epoch, train_batches
 from resnetkit.data.decode import Picture
+from resnetkit.data.examples import Examples, eval_batches, examples
 from resnetkit.data.order import epoch_order
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source

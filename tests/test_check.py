@@ -22,7 +22,7 @@ from resnetkit import cli
 from resnetkit.answers import Answers, Ask, answered
 from resnetkit.api import import_weights
 from resnetkit.create import create_model
-from resnetkit.data.batches import Examples
+from resnetkit.data.examples import Examples
 from resnetkit.data.labels import words_of
 from resnetkit.data.parts import Source
 from resnetkit.data.preprocess import Preprocess

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from resnetkit import finetuning, mapstore, modelfile
 from resnetkit.data.augment import Augment
-from resnetkit.data.batches import Examples
 from resnetkit.data.decode import Picture
+from resnetkit.data.examples import Examples
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine
 from resnetkit.engine.history import as_good

@@ -14,6 +14,7 @@ from test_resolve import CARD, GREY, PHOTOS, SMALL
 
 from resnetkit import cli, job, modelfile, pretrained
 from resnetkit.create import create_model
+from resnetkit.effect import refuse_idle
 from resnetkit.errors import KitError, UsageError
 from resnetkit.job import prepare
 from resnetkit.layout import lay_out
@@ -21,7 +22,7 @@ from resnetkit.modelfile import Card
 from resnetkit.plan import with_io
 from resnetkit.report import waiting
 from resnetkit.resolve import resolve
-from resnetkit.run import HINTS, Run, refuse_idle
+from resnetkit.run import HINTS, Run
 from resnetkit.settings import Facts, Settings
 from resnetkit.zoo import find
 

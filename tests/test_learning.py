@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from resnetkit import metrics
 from resnetkit.answers import join
-from resnetkit.data.batches import Batch, Examples
+from resnetkit.data.batches import Batch
+from resnetkit.data.examples import Examples
 from resnetkit.engine import average, checkpoint
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import answer

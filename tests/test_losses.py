@@ -11,7 +11,7 @@ from samples import folder
 from test_train import CPU, begin, settings, some_digits
 
 from resnetkit.answers import join
-from resnetkit.data.batches import examples
+from resnetkit.data.examples import examples
 from resnetkit.data.order import epoch_order
 from resnetkit.data.parts import subset
 from resnetkit.data.sources import open_source

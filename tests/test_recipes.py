@@ -6,8 +6,9 @@ import pytest
 from command import resnet
 
 from resnetkit import recipes
+from resnetkit.effect import refuse_idle
 from resnetkit.errors import UsageError
-from resnetkit.run import Run, override, refuse_idle
+from resnetkit.run import Run, override
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

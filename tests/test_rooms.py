@@ -18,14 +18,14 @@ ROOT = Path(resnetkit.__file__).parent
 ROOMS = """
     errors files download caching dice tasks spans
     documents spec sound units checks plan mobile layout zoo published specfile planfile walk pyramid cost describe
-    aliases run runfile recipes layers attention init blocks recompute network dropping model mobilenets
+    aliases run effect runfile recipes layers attention init blocks recompute network dropping model mobilenets
     onednn fused backbone smoothing
     data.headers data.decode data.containers data.video data.preprocess data.parts data.groups data.labels
     data.regular data.tar data.archives data.arrays data.pickles
     data.folders data.imagenet data.lists data.idx data.parquet data.listing data.hub data.npz data.cifar data.digits
     data.members data.shards data.tars data.flowers data.known data.cache data.sources
     data.split data.survey data.skipped
-    data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
+    data.examples data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     inputs answers
     metrics reject intervals calibration pairs rejection slices
     safetensor modelfile export.metadata instructions dialects foreign pretrained weights create assumptions
@@ -73,6 +73,7 @@ DOORS = ["__init__", "__main__"]  # of the package and the command
 
 # What may be imported inside a function, and why. Everything else stands at the top of its file.
 LATE = {
+    "run": {"resnetkit.specfile"},  # the words of a command are read without the networks
     # Each verb loads what it needs, so that help is there at once.
     "verbs.training": {"resnetkit"},
     "verbs.sweeping": {"resnetkit"},
@@ -125,7 +126,7 @@ LATE = {
 }
 # Rooms of the standard library alone, and rooms that do without torch all the same.
 PURE = "errors files tasks spans documents spec sound units checks plan mobile layout zoo published".split()
-PURE += "specfile planfile walk pyramid cost describe aliases run runfile recipes flags arguments cli".split()
+PURE += "specfile planfile walk pyramid cost describe aliases run effect runfile recipes flags arguments cli".split()
 PURE += [room for room in ROOMS if room.startswith("verbs.")]
 NO_TORCH = [
     *PURE,

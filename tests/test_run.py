@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from resnetkit import flags
 from resnetkit.aliases import ALIASES, meant
+from resnetkit.effect import refuse_idle
 from resnetkit.errors import UsageError
-from resnetkit.run import HINTS, LIMITS, Run, kind_of, notes, override, refuse_idle, spell, wanted
+from resnetkit.run import HINTS, LIMITS, Run, kind_of, notes, override, spell, wanted
 from resnetkit.runfile import dumps, loads, read_file
 from resnetkit.zoo import ZOO
 

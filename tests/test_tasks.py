@@ -16,7 +16,7 @@ from test_train import settings
 
 from resnetkit import metrics, modelfile
 from resnetkit.api import load
-from resnetkit.data.batches import examples
+from resnetkit.data.examples import examples
 from resnetkit.data.lists import Columns
 from resnetkit.data.sources import open_source
 from resnetkit.engine.losses import Loss, targets_of

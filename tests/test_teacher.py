@@ -19,10 +19,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from resnetkit import modelfile
 from resnetkit.answers import join
-from resnetkit.data.batches import examples
+from resnetkit.data.examples import examples
 from resnetkit.data.parts import subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
+from resnetkit.effect import refuse_idle
 from resnetkit.engine import memory
 from resnetkit.engine.evaluate import answer
 from resnetkit.engine.losses import Loss, loss_of
@@ -35,7 +36,7 @@ from resnetkit.init import initialize
 from resnetkit.job import Job, prepare
 from resnetkit.model import ResNet
 from resnetkit.modelfile import Card
-from resnetkit.run import Run, refuse_idle
+from resnetkit.run import Run
 from resnetkit.settings import Settings
 from resnetkit.training import resuming, training
 

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from resnetkit import dice, metrics
-from resnetkit.data.batches import Batch, Examples, examples
+from resnetkit.data.batches import Batch
+from resnetkit.data.examples import Examples, examples
 from resnetkit.data.parts import subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.sources import open_source
+from resnetkit.effect import refuse_idle
 from resnetkit.engine.device import Machine
 from resnetkit.engine.mix import mixed
 from resnetkit.engine.optim import optimizer
@@ -27,7 +29,7 @@ from resnetkit.errors import DivergedError, UsageError
 from resnetkit.init import initialize
 from resnetkit.model import ResNet
 from resnetkit.resolve import resolve
-from resnetkit.run import Run, refuse_idle
+from resnetkit.run import Run
 from resnetkit.settings import Facts, Settings
 
 GOLDEN = Path(__file__).parent / "golden" / "losses.json"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnetkit.answers import Answers, answered, at_once
-from resnetkit.data.batches import Examples
+from resnetkit.data.examples import Examples
 from resnetkit.data.parts import Labels
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import Machine

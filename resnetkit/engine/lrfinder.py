@@ -7,7 +7,7 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.data.batches import Examples
+from resnetkit.data.examples import Examples
 from resnetkit.engine.device import Machine
 from resnetkit.engine.maps import Lessons
 from resnetkit.engine.state import State

@@ -16,7 +16,8 @@ from torch import Tensor
 from resnetkit import planfile
 from resnetkit.answers import at_once
 from resnetkit.data.augment import Augment
-from resnetkit.data.batches import Batch, Examples, ahead, bounds, fitted, varied
+from resnetkit.data.batches import Batch, bounds, varied
+from resnetkit.data.examples import Examples, ahead, fitted
 from resnetkit.data.order import epoch_order
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import DTYPES, Machine

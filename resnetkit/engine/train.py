@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from resnetkit import metrics
 from resnetkit.answers import Answers, join
-from resnetkit.data.batches import Batch, Examples, train_batches
+from resnetkit.data.batches import Batch, train_batches
+from resnetkit.data.examples import Examples
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import answer, answer_maps
 from resnetkit.engine.history import Row, as_good, better

@@ -10,8 +10,8 @@ import numpy as np
 
 from resnetkit.answers import join
 from resnetkit.classifier import Classifier, ModelOrPath, model_of
-from resnetkit.data.batches import examples
 from resnetkit.data.decode import FORMAT_OF, MAX_PIXELS
+from resnetkit.data.examples import examples
 from resnetkit.data.lists import columns_given
 from resnetkit.data.parts import Part, Source, shown
 from resnetkit.data.sources import Columns, open_source, open_strange

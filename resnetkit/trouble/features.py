@@ -10,8 +10,8 @@ from torch import Tensor
 
 from resnetkit import mapstore
 from resnetkit.data.augment import Augment
-from resnetkit.data.batches import examples
 from resnetkit.data.decode import Picture
+from resnetkit.data.examples import examples
 from resnetkit.data.parts import Part, Source, subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.survey import digest_of

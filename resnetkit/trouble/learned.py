@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from resnetkit import cost, metrics
 from resnetkit.answers import answered, at_once, join
-from resnetkit.data.batches import Examples, eval_batches, examples, train_batches
+from resnetkit.data.batches import train_batches
+from resnetkit.data.examples import Examples, eval_batches, examples
 from resnetkit.data.parts import Source
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.data.survey import moments

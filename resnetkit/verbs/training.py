@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from resnetkit import recipes
+from resnetkit.effect import refuse_idle
 from resnetkit.errors import UsageError, many, plain
 from resnetkit.flags import Parser, dashed, given
-from resnetkit.run import HINTS, Run, override, refuse_idle
+from resnetkit.run import HINTS, Run, override
 from resnetkit.runfile import read_file
 from resnetkit.tasks import TASKS
 from resnetkit.verbs.verb import say

@@ -1,8 +1,6 @@
 """``python -m resnetkit`` is ``resnet``."""
 
-import sys
-
-from resnetkit.cli import main
+from resnetkit.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

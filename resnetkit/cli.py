@@ -1,5 +1,6 @@
 """The command: words in, answers on stdout, all else on stderr, and errors that say what to do."""
 
+import atexit
 import io
 import os
 import signal
@@ -30,6 +31,17 @@ class Terminated(KitError):
     """Somebody ended the process before there was anything to save, or after all of it was."""
 
     code = 75
+
+
+def run() -> NoReturn:
+    """The command as a process of its own, which ends when it has answered: to take torch down takes half a second."""
+    code = main()
+    if threading.active_count() > 1:  # somebody still works, and Python waits for that
+        sys.exit(code)
+    atexit._run_exitfuncs()  # noqa: SLF001  what Python itself would call here, and has no other name for
+    for stream in (sys.stdout, sys.stderr):
+        let_go(stream)
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     Raises UsageError where the target is a link, a device or a folder, ResourceError where it cannot be written.
     """
     check_target(path)
-    beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    beside = path.with_name(f".{path.name[:100]}.{os.urandom(4).hex()}.tmp")
     try:
         try:
             with open(beside, "xb") as file:

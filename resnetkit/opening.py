@@ -1,4 +1,4 @@
-"""An exported file on its way to an answer: held against its seal here, while its runtime opens it in a thread."""
+"""An exported file on its way to an answer: one thread holds it against its seal, and another opens it."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -37,10 +37,11 @@ class Opening:
         self.content = read(self.file)
         self.card, self.takes = card_of(self.content.texts, self.file)
         self.hold(SEAL, seal_of(self.content.texts, self.content.form))
-        thread = ThreadPoolExecutor(1)
         quick = quick and precision_of(self.content.texts) == "fp32"
-        self.future = thread.submit(self.runtime.open, self.file, threads, quick=quick)
-        thread.shutdown(wait=False)
+        pool = ThreadPoolExecutor(2)
+        self.future = pool.submit(self.runtime.open, self.file, threads, quick=quick)
+        self.weighed = pool.submit(self.content.weighed)
+        pool.shutdown(wait=False)
 
     def hold(self, name: str, found: str) -> None:
         if self.content.texts[name] != canonical(found):
@@ -49,7 +50,7 @@ class Opening:
     def opened(self) -> Ask:
         """What asks the runtime. Raises WeightsError for a file that was changed or cannot be run."""
         try:
-            self.hold(WEIGHED, self.content.weighed())
+            self.hold(WEIGHED, self.weighed.result())
         finally:
             self.future.exception()  # waits: a runtime may read the file for as long as it opens it
         try:

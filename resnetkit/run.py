@@ -123,8 +123,7 @@ class Run:
         if find(self.model).ndim != 2:
             what = f"{title(self.model)} is not for pictures, which is what is read here"
             raise UsageError(what, "choose another network")
-        if not DEVICE.fullmatch(self.device):
-            raise UsageError(f"device is {show(self.device)}", "choose auto, cpu, cuda, cuda:1 (the second) or mps")
+        refuse_device(self.device)
         if self.epochs is not None and self.steps is not None:
             raise UsageError("epochs and steps both say how long the run is", "give one of the two")
         if self.fold is not None:
@@ -137,6 +136,12 @@ class Run:
                 raise UsageError(what, "give one of the two")
         if any(late <= early for early, late in zip(self.milestones, self.milestones[1:], strict=False)):
             raise UsageError(f"milestones {spell(self.milestones)} do not rise", "write the shares from small to large")
+
+
+def refuse_device(name: str) -> None:
+    """UsageError for what no device is called; whether this machine has it, is found where it is taken."""
+    if not DEVICE.fullmatch(name):
+        raise UsageError(f"device is {show(name)}", "choose auto, cpu, cuda, cuda:1 (the second) or mps")
 
 
 def fold_of(text: str) -> tuple[int, int]:

@@ -394,6 +394,25 @@ def test_streams_that_are_closed(closed: str, heard: bool) -> None:
     assert ("resnet50 " in done.stdout) == heard
 
 
+LEAVING = """
+import atexit, sys, threading, time
+from resnetkit import cli
+atexit.register(print, "the last word")
+if {working}:
+    threading.Thread(target=lambda: (time.sleep(0.3), print("done", file=sys.__stdout__))).start()
+sys.argv = ["resnet", "models", "no such network"]
+cli.run()
+"""
+
+
+@pytest.mark.parametrize(("working", "said"), [(False, ["the last word"]), (True, ["done", "the last word"])])
+def test_the_process_ends_at_once_but_leaves_nothing_undone(working: bool, said: list[str]) -> None:
+    code = LEAVING.format(working=working)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split("\n")[:-1]) == (2, said), done.stderr
+    assert "no such network" in done.stderr
+
+
 @LINUX
 def test_a_full_disk_under_the_answer() -> None:
     done = shell('"$@" models > /dev/full')

@@ -98,7 +98,7 @@ LATE = {
     "export.nodes": {"onnx"},  # an extra
     "export.reopened": {"torch"},  # only for files of torch
     "export.calibrating": {"onnx"},  # likewise
-    "export.runtimes": {"onnx", "onnxruntime", "openvino"},  # likewise
+    "export.runtimes": {"onnx", "onnxruntime", "openvino", "importlib.metadata"},  # likewise; mail headers, 12 ms
     "engine.device": {"resource"},  # Windows has none
     "engine.memory": {"resource"},
     "mapstore": {"safetensors", "torch"},  # how much it holds is known without them

@@ -6,7 +6,6 @@ No size that an archive tells of is believed.
 
 import os
 import re
-import secrets
 import shutil
 import stat
 import zipfile
@@ -36,7 +35,7 @@ def unpack(archive: Path, target: Path, *, members: int = MEMBERS, total: int = 
     """
     if os.path.lexists(target):
         raise UsageError(f"{plain(target)} is there already", "remove it, or name another folder")
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    beside = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
     try:
         beside.mkdir()
         with open_regular(archive) as file:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +34,8 @@ class Runtime:
 
     @property
     def says(self) -> str:
+        from importlib.metadata import version
+
         return f"{self.name} {version(self.name)}"
 
 
@@ -85,8 +86,8 @@ def open_onnx(
     onnxruntime.disable_telemetry_events()  # which Windows has
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
-    if quick:  # without weights in the order that passes like best, which takes longer than a pass
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    if quick:  # as it was written: making it faster takes longer than a pass
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if until is not None:
         model = beginning(model, until)
     if isinstance(model, Path) and not str(model).isprintable():  # a name that is no text, which it does not take

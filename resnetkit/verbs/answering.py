@@ -10,7 +10,7 @@ from typing import Any, TextIO
 from resnetkit.arguments import lines_of, one_of, share, whole
 from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.flags import Parser, given, value_of
-from resnetkit.run import Run
+from resnetkit.run import refuse_device
 from resnetkit.spans import span
 from resnetkit.verbs.verb import UNREADABLE, say
 
@@ -125,7 +125,7 @@ def device_asked(asked: Namespace) -> dict[str, Any]:
     chosen = {
         name: value_of(name, text) for name in ("device", "precision") if (text := getattr(asked, name)) is not None
     }
-    Run(**chosen)  # which knows what devices are called
+    refuse_device(chosen.get("device", "auto"))
     return chosen
 
 

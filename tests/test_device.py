@@ -9,7 +9,7 @@ import torch
 
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine import device
-from resnetkit.engine.device import Machine, available, best_precision, choose
+from resnetkit.engine.device import Machine, available, best_precision, choose, half
 from resnetkit.errors import ResourceError, UsageError
 from resnetkit.job import prepare
 from resnetkit.layout import lay_out
@@ -35,15 +35,16 @@ def test_what_is_not_to_be_had_is_refused(asked: str, precision: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amx", "avx", "wanted"), [(True, False, "bf16"), (False, True, "bf16"), (False, False, "fp32")]
+    ("amx", "avx", "best", "tried"),
+    [(True, True, "bf16", "bf16"), (False, True, "fp32", "bf16"), (False, False, "fp32", "fp32")],
 )
-def test_a_processor_gets_bf16_only_if_it_multiplies_it(
-    monkeypatch: pytest.MonkeyPatch, amx: bool, avx: bool, wanted: str
+def test_a_processor_gets_bf16_only_if_it_is_made_for_it(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx: bool, best: str, tried: str
 ) -> None:
-    """Without it bf16 is emulated, and slower than float32."""
+    """Where it is emulated, or multiplied by AVX-512 alone, it is slower than float32; the second may be measured."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
-    assert best_precision(torch.device("cpu")) == wanted
+    assert (best_precision(torch.device("cpu")), half(torch.device("cpu"))) == (best, tried)
 
 
 @pytest.mark.parametrize(("native", "wanted"), [(True, "bf16"), (False, "fp16")])

@@ -16,7 +16,7 @@ from resnetkit import cli, metrics
 from resnetkit.api import import_weights
 from resnetkit.classifier import Classifier
 from resnetkit.data.preprocess import Preprocess
-from resnetkit.engine.device import choose
+from resnetkit.engine.device import Machine, choose
 from resnetkit.errors import ResourceError, UsageError, WeightsError
 from resnetkit.export import int8
 from resnetkit.export.int8 import Lowering
@@ -25,8 +25,9 @@ from resnetkit.fast import choice, compiled, remembered
 from resnetkit.fast.choice import Chooser, Found
 from resnetkit.fast.compiled import InTime
 from resnetkit.fast.graphs import Graphs
+from resnetkit.fast.replayed import Replayed, filled
 from resnetkit.fast.streams import Streams
-from resnetkit.fast.ways import FUSED, OTHERS, Run, Way, installed, ways
+from resnetkit.fast.ways import FUSED, OTHERS, REPLAYED, Run, Way, installed, opened, ways
 from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card, save
@@ -38,7 +39,7 @@ SEEN = Preprocess(size=(32, 32), mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.3), cha
 PLAIN = Way(FUSED, "fp32")
 
 
-def model_of(name: str, task: TaskName = "classes") -> Classifier:
+def model_of(name: str, task: TaskName = "classes", device: str = "cpu") -> Classifier:
     """A network whose norms do something, with answers that differ."""
     torch.manual_seed(0)
     plan = with_io(lay_out(find(name)), classes=3, channels=3)
@@ -52,7 +53,7 @@ def model_of(name: str, task: TaskName = "classes") -> Classifier:
         network.get_classifier().weight.mul_(10)  # type: ignore[operator]
     scale = ((1.0, 2.0),) * 3 if task == "numbers" else ()
     card = Card(model=name, plan=plan, classes=("a", "b", "c"), preprocess=SEEN, task=task, scale=scale)
-    return Classifier(card, network, choose("cpu", "fp32"))
+    return Classifier(card, network, choose(device, "fp32"))
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +126,24 @@ def test_streams_are_for_batches_of_at_least_as_many(model: Classifier, monkeypa
     assert many not in ways(model.machine, 3)
     assert str(many) == "openvino fp32 in streams"
     assert many.says.endswith(" in streams")
+
+
+def test_graphs_are_for_gpus(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    some = ways(Machine(torch.device("cuda"), "fp32"))
+    assert {way.runtime for way in some} == {FUSED, REPLAYED}
+    assert REPLAYED not in {way.runtime for way in ways(model.machine)}
+    assert [filled(count) for count in (1, 2, 3, 20, 64)] == [1, 2, 4, 32, 64]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_what_is_replayed_is_what_was_asked(images: NDArray[np.uint8]) -> None:
+    model = model_of("resnet20", device="cuda")
+    run = opened(Way(REPLAYED, "fp32"), model.card, model.model, model.machine, Graphs(model.card, model.model))
+    for some in (images, images[:3], images[::-1].copy(), images[:1]):
+        assert np.abs(run(some) - model.ask(some)).max() <= limit(model.ask(some))
+    assert isinstance(run, Replayed)
+    assert sorted(run.recorded) == [1, 4, filled(len(images))]
 
 
 def test_the_fastest_is_taken_and_remembered(

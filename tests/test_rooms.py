@@ -45,7 +45,7 @@ ROOMS = """
     runfolder sweep study
     export.nodes export.resizing export.modules export.graph export.seeing export.traced export.quantizing
     export.calibrating export.samples export.taken export.parted export.int8 export.proof export.written
-    fast.remembered fast.graphs fast.streams fast.ways fast.choice fast.compiled fast.bench
+    fast.remembered fast.graphs fast.streams fast.replayed fast.ways fast.choice fast.compiled fast.bench
     classifier explain.sanity explain.embedding explain.verification
     fast.weigh fast.measured report.pareto loading comparison promise clips report.clips
     origin division telling job

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnetkit import metrics
-from resnetkit.engine.device import Machine, best_precision
+from resnetkit.engine.device import Machine, half
 from resnetkit.errors import LONGEST, UsageError, plain
 from resnetkit.fast.graphs import Graphs
 from resnetkit.fast.ways import EAGER, Run, Way, eager, opened, ways
@@ -87,7 +87,7 @@ def openers(
     card: Card, network: Network, machine: Machine, graphs: Graphs, only: Sequence[str], batch: int
 ) -> dict[Way, Callable[[], Run]]:
     """Every way by how it is opened; with ``only`` those of these runtimes or precisions, and the first in any case."""
-    kinds = dict.fromkeys(["fp32", best_precision(machine.device)])
+    kinds = dict.fromkeys(["fp32", half(machine.device)])
     found: dict[Way, Callable[[], Run]] = {
         Way(EAGER, kind): partial(eager, card, network, machine, kind) for kind in kinds
     }

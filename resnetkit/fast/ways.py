@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnetkit.engine.device import DTYPES, Machine, best_precision
+from resnetkit.engine.device import DTYPES, Machine, half
 from resnetkit.engine.evaluate import forward
 from resnetkit.export.runtimes import RUNTIMES
 from resnetkit.fast.graphs import Graphs
+from resnetkit.fast.replayed import Replayed
 from resnetkit.fast.streams import Streams
 from resnetkit.fused import fused
 from resnetkit.modelfile import Card
@@ -22,13 +23,14 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # pictures (n, h, w, c
 OTHERS = {runtime.name: runtime for runtime in RUNTIMES.values()}
 EAGER = "torch eager"  # the network as it stands, which every other way is held against
 FUSED = "torch fused"  # a copy whose convolutions do what follows them
+REPLAYED = "torch replayed"  # that copy on a GPU, its steps recorded
 
 
 @dataclass(frozen=True)
 class Way:
     """One of them."""
 
-    runtime: str  # FUSED, EAGER, or the name of one of OTHERS
+    runtime: str  # FUSED, EAGER, REPLAYED, or the name of one of OTHERS
     precision: str
     streams: bool = False  # a stream for each thread, each with a part of the batch
 
@@ -43,12 +45,14 @@ class Way:
 
 
 def ways(machine: Machine, batch: int = 1, *, int8: bool = False) -> list[Way]:
-    """What there is for a machine, float32 first: the other runtimes only on a CPU, and where they are installed.
+    """What there is for a machine, float32 first: other runtimes only on a CPU, where installed; graphs only on a GPU.
 
     Ways of int8 need pictures, and so are named only where they are asked for.
     """
-    kinds = list(dict.fromkeys(["fp32", best_precision(machine.device)]))
+    kinds = list(dict.fromkeys(["fp32", half(machine.device)]))
     found = [Way(FUSED, kind) for kind in kinds]
+    if machine.device.type == "cuda":
+        found += [Way(REPLAYED, kind) for kind in kinds]
     if machine.device.type == "cpu":
         streams = [False, True] if 1 < torch.get_num_threads() <= batch else [False]
         lower = ["int8"] if int8 else []
@@ -75,9 +79,11 @@ def opened(way: Way, card: Card, network: Network, machine: Machine, graphs: Gra
 
     Raises ResourceError for a runtime that cannot be loaded, and what a runtime raises for what it cannot run.
     """
-    if way.runtime == FUSED:
+    if way.runtime in (FUSED, REPLAYED):
         full = Machine(machine.device, "fp32")
         copy = full.prepare(fused(network, DTYPES[way.precision]))
+        if way.runtime == REPLAYED:
+            return Replayed(copy, card.preprocess, full)
         return partial(forward, copy, preprocess=card.preprocess, machine=full)
     graph, threads = graphs.of(way.runtime, way.precision), torch.get_num_threads()
     rest = "fp32" if way.precision == "int8" else way.precision  # of what the graph does not say

@@ -18,6 +18,7 @@ from torch import Tensor
 from resnetkit.dialects import strip, to_ours
 from resnetkit.errors import WeightsError, plain, some
 from resnetkit.instructions import AGAIN, SAVE, check_instructions
+from resnetkit.kinds import is_pytorch
 from resnetkit.modelfile import load
 from resnetkit.safetensor import (
     KEY,
@@ -25,7 +26,6 @@ from resnetkit.safetensor import (
     MAX_NDIM,
     MAX_TENSORS,
     check_numbers,
-    is_pytorch,
     open_regular,
     read_header,
     refuse_strangers,

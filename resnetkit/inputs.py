@@ -18,6 +18,8 @@ Input = str | bytes | os.PathLike[str]  # a path or pattern, or the bytes of one
 def path_of(given: Any, what: str = "data") -> str:
     """A path as a text; UsageError for what is none."""
     if isinstance(given, str | os.PathLike) and isinstance(path := os.fspath(given), str):
+        if not path:
+            raise UsageError(f"the path of {what} is empty", "give one, such as . for this folder")
         return path
     raise UsageError(f"{what} is {show(given)}, which is no path", "give a path, as a text or a pathlib.Path")
 
@@ -37,11 +39,12 @@ def expand(given: Iterable[Input]) -> Iterator[tuple[str, Path | bytes | str]]:
         if isinstance(item, bytes):
             yield "-", item
             continue
+        if item == "":
+            yield "", "the path is empty"
+            continue
         name = path_of(item, "a picture")
         path = Path(name)
-        if not name:
-            yield name, "the path is empty"
-        elif os.path.isdir(path):  # which says no, where Path would raise, to a name that is too long
+        if os.path.isdir(path):  # which says no, where Path would raise, to a name that is too long
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in FORMAT_OF and not p.name.startswith("."))
             yield from ((str(p), p) for p in inside)
             if not inside:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from resnetkit.errors import KitError, WeightsError, plain
+from resnetkit.kinds import HEAD, kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,7 +144,7 @@ def open_regular(path: Path) -> BinaryIO:
 def read_header(file: BinaryIO, path: Path) -> Header:
     """The header of a safetensors file, within the limits above; WeightsError says what the file is instead."""
     size = os.fstat(file.fileno()).st_size
-    head = file.read(512)
+    head = file.read(HEAD)
     length = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{":  # looked at first: the length before it may be bytes that begin other files
         refuse_strangers(head, path)
@@ -162,26 +163,20 @@ def read_header(file: BinaryIO, path: Path) -> Header:
 
 def refuse_strangers(head: bytes, path: Path) -> None:
     """WeightsError for a file whose first bytes say that it is something else."""
-    text = head.lstrip().lower()
     if not head:
         raise WeightsError(f"{plain(path)} is empty", "copy or download it again")
-    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
-        raise WeightsError(f"{plain(path)} is an HTML page, not weights", "download the file itself, not its page")
-    if text.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{plain(path)} is a Git LFS pointer, not weights", "run `git lfs pull` where it came from")
-    if is_pytorch(head):
-        raise WeightsError(
-            f"{plain(path)} is a PyTorch checkpoint, not a model file",
-            f"make one of it: resnet import {plain(path)} --model NAME --out FILE",
-        )
-    if head.startswith(b"\x89HDF"):
-        raise WeightsError(f"{plain(path)} is an HDF5 file, not a model file", "save its weights as safetensors first")
-
-
-def is_pytorch(head: bytes) -> bool:
-    """Whether a file begins as torch.save began it: a zip archive, a pickle, or once a tar archive."""
-    zipped = head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
-    return zipped or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05") or head[257:262] == b"ustar"
+    if (kind := kind_of(head)) is None:
+        return
+    fixes = {
+        "an HTML page": "download the file itself, not its page",
+        "a Git LFS pointer": "run `git lfs pull` where it came from",
+        "a file of PyTorch": f"make one of it: resnet import {plain(path)} --model NAME --out FILE",
+        "an HDF5 file": "save its weights as safetensors first",
+        "an ONNX file": "give it a name that ends in .onnx",
+        "an OpenVINO file": "give it a name that ends in .xml",
+    }
+    fix = fixes.get(kind, "name a .safetensors file that `resnet train` wrote")
+    raise WeightsError(f"{plain(path)} is {kind}, not a model file", fix)
 
 
 def parse_header(raw: bytes, size: int, what: str) -> Header:

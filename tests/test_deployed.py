@@ -134,9 +134,28 @@ def test_what_cannot_be_meant(files: dict[str, Path], data: Path, tmp_path: Path
         load(files["onnx"])
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "said"),
+    [
+        ("a.onnx", b"\x28\0\0\0\0\0\0\0{", "a file of safetensors"),
+        ("a.onnx", b"PK\x03\x04", "a file of PyTorch"),
+        ("a.onnx", b'<?xml version="1.0"?>\n<net name="x">', "an OpenVINO file"),
+        ("a.onnx", b"\xff\xd8\xff\xe0", "a picture"),
+        ("a.xml", b"\x08\x08\x12\x09resnetkit", "an ONNX file"),
+        ("a.pt2", b"\x08\x08\x12\x09resnetkit", "an ONNX file"),
+        ("a.safetensors", b"\x08\x08\x12\x09resnetkit", "an ONNX file"),
+        ("a.safetensors", b'<?xml version="1.0"?>\n<net name="x">', "an OpenVINO file"),
+        ("a.safetensors", b"\x89PNG", "a picture"),
+    ],
+)
+def test_a_file_under_the_name_of_another_kind_is_told(name: str, start: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(start + bytes(600))
+    refused(resnet("predict", tmp_path / name, "x.jpg"), 4, f"{name} is {said}")
+
+
 def test_other_files_are_named(model: Classifier, tmp_path: Path) -> None:
     assert model.folder
-    for path in (model.folder / "best.safetensors", model.folder, "", tmp_path / "x.bin2"):
+    for path in (model.folder / "best.safetensors", model.folder, tmp_path / "x.bin2"):
         with pytest.raises(UsageError, match="not a file of"):
             load_export(path)
     with pytest.raises(UsageError, match="no path"):

@@ -564,7 +564,7 @@ def test_truncated_and_fuzzed(path: Path, zip_form: bool) -> None:
     ("content", "says"),
     [
         (b"", "is empty"),
-        (b"<!doctype html><title>404</title>", "HTML page, not weights"),
+        (b"<!doctype html><title>404</title>", "HTML page, not a model file"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"weights", "holds no weights"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),

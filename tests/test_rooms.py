@@ -28,7 +28,7 @@ ROOMS = """
     data.examples data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     inputs answers
     metrics reject intervals calibration pairs rejection slices
-    safetensor modelfile export.metadata instructions dialects foreign pretrained weights create assumptions
+    kinds safetensor modelfile export.metadata instructions dialects foreign pretrained weights create assumptions
     prediction mirror scored
     targets finetuning settings idle resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
@@ -135,6 +135,7 @@ NO_TORCH = [
     "dice",
     "smoothing",
     *(room for room in ROOMS if room.startswith("data.")),
+    "kinds",
     "safetensor",
     "modelfile",
     "export.metadata",

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 from resnetkit.errors import WeightsError, plain
 from resnetkit.export import archive
 from resnetkit.export.metadata import KEY, SEAL, WEIGHED, BrokenError
+from resnetkit.kinds import HEAD, kind_of
 from resnetkit.modelfile import canonical
 from resnetkit.safetensor import open_regular
 
@@ -22,6 +23,7 @@ VARINT, WIDE, BYTES, NARROW = 0, 1, 2, 5  # kinds of fields on the wire
 LARGEST = 2**31 - 1  # bytes that a protobuf message may have
 PROPERTIES, GRAPH, OPERATORS = 14, 7, 8  # of a model
 NUMBERS = 9  # of a tensor, as bytes
+KINDS = {".onnx": "an ONNX file", archive.SUFFIX: "a file of PyTorch", ".xml": "an OpenVINO file"}
 EMPTY = "empty"  # a field that is there and holds nothing: the name of a library of operators
 # The fields of each message that our files have; those that hold another message name it.
 KNOWN: Mapping[str, Mapping[int, str]] = {
@@ -66,6 +68,9 @@ def seal_of(texts: Mapping[str, str], form: str) -> str:
 def read(path: Path) -> Content:
     """What is in an exported file. Raises WeightsError for what no file of ours is, before any runtime sees it."""
     data = content(path)
+    kind = kind_of(bytes(data[:HEAD]))
+    if kind not in (None, KINDS[path.suffix.lower()]):
+        raise WeightsError(f"{plain(path)} is {kind}, whatever its name says", "use a file that resnet export wrote")
     try:
         if path.suffix.lower() == ".onnx":
             return walked(data)

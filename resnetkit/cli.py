@@ -19,7 +19,8 @@ from resnetkit.run import show
 from resnetkit.verbs.table import SYNONYMS, VERBS
 from resnetkit.verbs.verb import say
 
-AGAIN = "run it again; a training that had begun goes on with resnet train --resume RUN"
+AGAIN = "run it again"
+RESUMED = {"train": "; what had begun goes on with resnet train --resume RUN"}
 
 
 def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     ours, theirs = (words[: words.index("--")], words[words.index("--") :]) if "--" in words else (words, [])
     debug, out = "--debug" in ours, sys.stdout
+    again = AGAIN + RESUMED.get(next(iter(ours), ""), "")
     try:
         with redirect_stdout(sys.stderr):  # what a library prints is no part of the answer
             code = act([word for word in ours if word != "--debug"], theirs, out)
@@ -61,14 +63,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = 0
     except KeyboardInterrupt:
         code = 130
-        complain("stopped by Ctrl-C", AGAIN)
+        complain("stopped by Ctrl-C", again)
     except Exception as error:  # noqa: BLE001 - the one place where every error ends
         known = explained(error)
         code = known.code
         if debug:
             with suppress(OSError):
                 traceback.print_exc()
-        complain(known.what, known.fix)
+        complain(known.what, again if isinstance(known, Terminated) else known.fix)
     for stream in (out, sys.stderr):
         let_go(stream)
     return code

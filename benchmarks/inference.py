@@ -176,8 +176,8 @@ def told(batch: int, speeds: dict[str, Speed], apart: dict[str, float]) -> None:
             f"{first.p50 / one.p50:6.2f}x {apart[name]:.1e}",
             flush=True,
         )
-    for kind in ("fp32", "bf16"):
-        mine = {name: one.p50 for name, one in speeds.items() if name.startswith("ours") and name.endswith(kind)}
+    for kind in ("fp32", "bf16", "int8"):
+        mine = {name: one.p50 for name, one in speeds.items() if name.startswith("ours") and kind in name}
         others = {name: one.p50 for name, one in speeds.items() if not name.startswith("ours") and kind in name}
         if mine and others:
             best, rival = min(mine, key=mine.__getitem__), min(others, key=others.__getitem__)

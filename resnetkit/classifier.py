@@ -1,7 +1,7 @@
 """A trained network of torch with all it needs to answer: class names, preprocessing, a machine to run on."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +136,7 @@ class Classifier(Answerer):
         data: str | os.PathLike[str] | None = None,
         precision: str | None = None,
         max_drop: float | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> Exported:
         """Write the model as another program takes it: ``to`` torchvision, timm, onnx, openvino or torch.
 
@@ -143,7 +144,8 @@ class Classifier(Answerer):
         and is kept only if it answers as the model: about up to 200 pictures of ``data``, as evaluate chooses them, or
         about built-in ones.
         ``precision`` is fp32 or int8, for which ``data`` give the scales, and which may lose ``max_drop`` points on
-        val, 0.5 if nothing is said, of what the task is judged by; layers that cost more stay in float32.
+        val, 0.5 if nothing is said, of what the task is judged by; layers that cost more stay in float32. ``tell``
+        hears how far that is, which may take minutes.
         Raises UsageError for an ``out`` that is there and was not exported, or a setting that ``to`` has no use for;
         WeightsError for a network that the other does not have, or a file that does not answer as it should;
         ResourceError where a package is missing.
@@ -162,7 +164,7 @@ class Classifier(Answerer):
         drop = asked_drop(to, precision, max_drop, data)
         lower = None if drop is None else (drop, lambda: parted(self.card, self.folder, str(told)))
         how, proof = write(
-            self.card, self.model, to, Path(out), takes, lambda: taken(self.card, self.folder, told), told, lower
+            self.card, self.model, to, Path(out), takes, lambda: taken(self.card, self.folder, told), told, lower, tell
         )
         left = [*duties(self.card, answers=input != "tensor"), *(proof.int8.notes if proof.int8 else ())]
         return Exported(Path(out), to, self.card.model, how, tuple(left), proof.as_dict())

@@ -60,8 +60,9 @@ def test_real_pictures_lose_little(
     """From the command to the answer: what is printed, what the file says, what it answers, and how large it is."""
     run, out = str(model.folder), tmp_path / f"o{SUFFIX[to]}"
     words = ["export", run, "--to", to, "--out", str(out), "--data", "digits", "--precision", "int8"]
-    assert cli.main(words) == 0
-    said = capfd.readouterr().out
+    assert cli.main([*words, "--max-drop", "1"]) == 0  # a picture of val is 0.7 points
+    said, noted = capfd.readouterr()
+    assert "note: int8: 13 of 13 layers in 8 bits, " in noted
     assert "(int8) against torch, on" in said
     assert f"int8: {len(layers(model))} of {len(layers(model))} layers, with scales of 300 pictures of train" in said
     assert "accuracy on val: " in said
@@ -70,7 +71,7 @@ def test_real_pictures_lose_little(
     assert proof["levels"] < 1.001
     assert proof["same"] > 0.97
     found = proof["int8"]
-    assert (found["max_drop"], found["scales_from"], found["float32"]) == (0.5, "train", [])
+    assert (found["max_drop"], found["scales_from"], found["float32"]) == (1.0, "train", [])
     there = load_export(str(out))
     assert there.runs_on == f"{RUNTIMES[to].says}, int8"
     for name in ("val", "test"):
@@ -79,7 +80,7 @@ def test_real_pictures_lose_little(
             assert part["int8"] == pytest.approx(one), "what is said is what anybody measures"
             assert part["float32"] == pytest.approx(model.evaluate("digits", name).accuracy)
             assert part["drop"] == pytest.approx(100 * (part["float32"] - part["int8"]))
-            assert part["drop"] <= (0.5 if name == "val" else 1.5)
+            assert part["drop"] <= (1.0 if name == "val" else 1.5)
     size = weights(out, to)
     model.export(to=to, out=out)
     assert load_export(str(out)).runs_on == f"{RUNTIMES[to].says}, fp32"

@@ -1,6 +1,6 @@
 """A file in whole numbers of 8 bits: which layers stay in float32 is decided on val, and confirmed once on test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,27 +78,39 @@ def asked_drop(to: str, precision: str | None, max_drop: object, data: object) -
 
 
 class Lowering:
-    """A drawing on its way to 8 bits in a runtime; files are tried in ``folder``."""
+    """A drawing on its way to 8 bits in a runtime; files are tried in ``folder``, and ``tell`` hears what is tried."""
 
     def __init__(
-        self, card: Card, drawing: Drawing, takes: Takes, to: str, parted: Parted, folder: Path, threads: int
+        self,
+        card: Card,
+        drawing: Drawing,
+        takes: Takes,
+        to: str,
+        parted: Parted,
+        folder: Path,
+        threads: int,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
+        self.tell = tell or (lambda _: None)
         self.card, self.drawing, self.takes, self.parted = card, drawing, takes, parted
         self.runtime, self.folder, self.threads = RUNTIMES[to], folder, threads
         self.ends = to == "onnx"  # onnxruntime puts on whole numbers what also ends as such
         self.graph = Graph(drawing.g, TENSOR, LOGITS)
         self.alone = self.graph.alone()
         self.layers = self.graph.layers()
-        self.tries = 0
+        self.files = 0
         self.every = {node.output for node in self.graph.nodes}
 
     def lowered(self, max_drop: float) -> tuple[Drawing, Lowered]:
         """The drawing with as much on 8 bits as val allows. Raises WeightsError where nothing helps."""
+        self.tell(f"int8: what float32 makes of val, {len(self.parted.val.names):,} pictures")
         wanted = self.figure(self.drawing, self.parted.val)  # which refuses answers that are not finite
         tensors = self.tensors()
         self.seen = self.calibrated(tensors)
         left, val = self.chosen(wanted, max_drop, tensors)
         drawing = self.drawn(left)
+        if self.parted.test:
+            self.tell(f"int8: confirming it on test, {len(self.parted.test.names):,} pictures")
         test = self.scored(drawing, self.parted.test, None) if self.parted.test else None
         notes = self.parted.notes
         figure = TASKS[self.card.task].says
@@ -130,12 +142,13 @@ class Lowering:
         self, wanted: float, max_drop: float, tensors: Sequence[NDArray[np.float32]]
     ) -> tuple[list[Layer], Scored]:
         """The layers that stay in float32: as few of those that disturb most as keep val within ``max_drop``."""
-        val = self.scored(self.drawn([]), self.parted.val, wanted)
+        val = self.tried([], wanted)
         if val.drop <= max_drop:
             return [], val
+        self.tell(f"int8: ranking {len(self.layers)} layers by what each disturbs")
         order = self.ranked(tensors)
         few, many = 0, 1
-        while (val := self.scored(self.drawn(order[:many]), self.parted.val, wanted)).drop > max_drop:
+        while (val := self.tried(order[:many], wanted)).drop > max_drop:
             if many >= len(order) - 1:
                 what = f"{self.card.model} loses {val.drop:.2f} points of {TASKS[self.card.task].says} on val in int8"
                 more = f"even with {many} of {len(order)} layers in float32, where {max_drop:g} are allowed"
@@ -143,12 +156,19 @@ class Lowering:
             few, many = many, min(2 * many, len(order) - 1)
         while many - few > 1:
             middle = (few + many) // 2
-            tried = self.scored(self.drawn(order[:middle]), self.parted.val, wanted)
+            tried = self.tried(order[:middle], wanted)
             if tried.drop <= max_drop:
                 many, val = middle, tried
             else:
                 few = middle
         return order[:many], val
+
+    def tried(self, left: Sequence[Layer], wanted: float) -> Scored:
+        """Val with these layers in float32."""
+        found = self.scored(self.drawn(left), self.parted.val, wanted)
+        lost = f"{found.drop:.2f} points less on val"
+        self.tell(f"int8: {len(self.layers) - len(left)} of {len(self.layers)} layers in 8 bits, {lost}")
+        return found
 
     def ranked(self, tensors: Sequence[NDArray[np.float32]]) -> list[Layer]:
         """The layers in the order of how far logits go from those of float32 where each alone is in 8 bits."""
@@ -195,7 +215,7 @@ class Lowering:
         for file in self.folder.glob("try*"):
             with suppress(OSError):  # Windows keeps what is open
                 file.unlink()
-        self.tries += 1
-        path = self.folder / f"try{self.tries}{self.runtime.suffixes[0]}"
+        self.files += 1
+        path = self.folder / f"try{self.files}{self.runtime.suffixes[0]}"
         self.runtime.save(graph, path)
         return self.runtime.open(path, self.threads, None)

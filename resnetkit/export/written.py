@@ -33,10 +33,12 @@ def write(
     asked: Callable[[], Sequence[Asked]],
     data: str | None,
     lower: tuple[float, Callable[[], Parted]] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[str, Proof]:
     """Write a checked file for a runtime, and say how it is loaded. ``asked`` reads the pictures of ``data``.
 
-    ``lower`` asks for one of 8 bits: how many points it may lose, and what finds the parts of ``data`` for it.
+    ``lower`` asks for one of 8 bits: how many points it may lose, and what finds the parts of ``data`` for it;
+    ``tell`` hears how far that is.
     Raises UsageError for an ``out`` that cannot be meant, WeightsError for a file that does not answer as the network,
     which is not kept, ResourceError where a package or a place is missing.
     """
@@ -56,7 +58,7 @@ def write(
                 picture = drawing(card, network, takes)
                 if lower:
                     max_drop, find = lower
-                    work = Lowering(card, picture, takes, to, find(), Path(folder), torch.get_num_threads())
+                    work = Lowering(card, picture, takes, to, find(), Path(folder), torch.get_num_threads(), tell)
                     picture, lowered = work.lowered(max_drop)
                 graph = picture.to_bytes({})
             runtime.save(graph, beside)

@@ -12,7 +12,7 @@ from resnetkit.errors import ResourceError, UsageError, plain
 from resnetkit.flags import Parser, given, value_of
 from resnetkit.run import refuse_device
 from resnetkit.spans import span
-from resnetkit.verbs.verb import UNREADABLE, say
+from resnetkit.verbs.verb import UNREADABLE, say, tell
 
 ASKED = ("image_column", "label_column", "part_column", "task", "separator")  # of what a list's columns hold
 GROUPED = ("group_column", "group_pattern")  # what belongs together
@@ -71,7 +71,7 @@ def evaluate(asked: Namespace, out: TextIO) -> int:
         model = promise.promising(model, asked.data, risk, **how)
     evaluation = model.evaluate(asked.data, split, mirror=asked.mirror, **how)
     for note in [*evaluation.notes, *noted(model)]:
-        print(f"note: {plain(note)}", file=sys.stderr)
+        tell(note)
     try:
         folder = runfolder.RunFolder.create(asked.out, "eval").path
         written = results.write_evaluation(folder, evaluation, **results.slices_of(evaluation))
@@ -215,12 +215,8 @@ def predict(asked: Namespace, out: TextIO) -> int:
             for line in said.lines(answer):
                 say(out, "  ".join([plain(path), *line]))
     for note in noted(model):
-        print(f"note: {plain(note)}", file=sys.stderr)
+        tell(note)
     return UNREADABLE if unreadable else 0
-
-
-def tell(what: str) -> None:
-    print(f"note: {plain(what)}", file=sys.stderr)
 
 
 def noted(model: Any) -> list[str]:

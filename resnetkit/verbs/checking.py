@@ -9,7 +9,7 @@ from resnetkit.arguments import whole
 from resnetkit.errors import DataError, UsageError, plain
 from resnetkit.flags import Parser, given
 from resnetkit.run import COLUMNS
-from resnetkit.verbs.verb import say
+from resnetkit.verbs.verb import say, tell
 
 ASKED = (*COLUMNS, "max_pixels", "workers")
 
@@ -53,11 +53,11 @@ def check(asked: Namespace, out: TextIO) -> int:
         fix=asked.fix,
         columns=columns,
         watch=waiting.counting("looked at"),
-        tell=lambda text: print(f"note: {text}", file=sys.stderr, flush=True),
+        tell=tell,
         **settings,
     )
     for note in found.notes:
-        print(f"note: {plain(note)}", file=sys.stderr)
+        tell(note)
     if asked.page is not None:
         command = ["resnet", "check", asked.data, *(["--model", asked.model] if asked.model else [])]
         command += ["--folds", str(folds)] if folds else []

@@ -8,7 +8,7 @@ from resnetkit.arguments import one_of
 from resnetkit.errors import plain
 from resnetkit.flags import Parser
 from resnetkit.verbs.answering import ASKED, GROUPED, answer_flags, machine_asked, told_of
-from resnetkit.verbs.verb import UNREADABLE, say
+from resnetkit.verbs.verb import UNREADABLE, say, tell
 
 if TYPE_CHECKING:
     from resnetkit.comparison import Comparison
@@ -48,7 +48,7 @@ def compare(asked: Namespace, out: TextIO) -> int:
         group_pattern=pattern,
     )
     for note in found.notes:
-        print(f"note: {plain(note)}", file=sys.stderr)
+        tell(note)
     if asked.json:
         say(out, found.as_dict())
     else:

@@ -1,13 +1,12 @@
 """resnet export: a trained model for other programs."""
 
-import sys
 from argparse import Namespace
 from typing import Any, TextIO
 
 from resnetkit.arguments import points
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser
-from resnetkit.verbs.verb import EXPORT, KINDS, say
+from resnetkit.verbs.verb import EXPORT, KINDS, say, tell
 
 
 def export_flags(parser: Parser) -> None:
@@ -37,10 +36,16 @@ def export(asked: Namespace, out: TextIO) -> int:
     model = resnetkit.load(asked.model, device="cpu")
     drop = points("--max-drop", asked.max_drop)
     done = model.export(
-        to=asked.to, out=asked.out, input=asked.input, data=asked.data, precision=asked.precision, max_drop=drop
+        to=asked.to,
+        out=asked.out,
+        input=asked.input,
+        data=asked.data,
+        precision=asked.precision,
+        max_drop=drop,
+        tell=tell,
     )
     for text in done.notes:
-        print(f"note: {plain(text)}", file=sys.stderr)
+        tell(text)
     if asked.json:
         answer = {"out": plain(done.out), "to": done.to, "model": done.model, "how": done.how}
         checked = {} if done.proof is None else {"proof": done.proof}

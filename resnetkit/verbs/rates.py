@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser, dashed, given
 from resnetkit.run import HINTS, Run, override, spell
-from resnetkit.verbs.verb import say
+from resnetkit.verbs.verb import say, tell
 
 
 def lr_flags(parser: Parser) -> None:
@@ -31,7 +31,7 @@ def find_lr(asked: Namespace, out: TextIO) -> int:
     watch, fetching = waiting.counting("looked at"), waiting.fetching()
     job = rates.ready(run, frozenset(changes), watch=watch, fetching=fetching)
     for note in [*job.gaps, *job.notes]:
-        print(f"note: {plain(note)}", file=sys.stderr)
+        tell(note)
     print(f"trying up to {rates.steps_of(job.settings)} rates, a step each", file=sys.stderr)
     found = rates.search(job)
     line = command(changes, found.suggested)

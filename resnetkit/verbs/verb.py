@@ -1,11 +1,13 @@
 """What a verb of the command is, and how it answers on stdout."""
 
 import json
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from resnetkit.errors import plain
 from resnetkit.flags import Parser
 
 # The words of verbs that are told in their errors too.
@@ -32,3 +34,8 @@ def say(out: TextIO, answer: Any) -> None:
         wide = (out.encoding or "").lower().replace("-", "") == "utf8"
         answer = json.dumps(answer, indent=2, ensure_ascii=not wide, allow_nan=False)
     print(answer, file=out)
+
+
+def tell(what: str) -> None:
+    """A line on stderr, at once."""
+    print(f"note: {plain(what)}", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from resnetkit.explain.explanation import Explanation, explain, heating
 from resnetkit.export.graph import Takes
 from resnetkit.export.int8 import asked_drop
 from resnetkit.export.parted import parted
+from resnetkit.export.samples import Asked
 from resnetkit.export.taken import taken
 from resnetkit.export.written import write
 from resnetkit.fast.choice import LARGEST
@@ -163,13 +164,17 @@ class Classifier(Answerer):
         takes = input or "picture"
         drop = asked_drop(to, precision, max_drop, data)
         lower = None if drop is None else (drop, lambda: parted(self.card, self.folder, str(told)))
-        how, proof = write(
-            self.card, self.model, to, Path(out), takes, lambda: taken(self.card, self.folder, told), told, lower, tell
-        )
-        left = [*duties(self.card, answers=input != "tensor"), *(proof.int8.notes if proof.int8 else ())]
-        return Exported(Path(out), to, self.card.model, how, tuple(left), proof.as_dict())
+        notes = duties(self.card, answers=input != "tensor")
+
+        def pictures() -> list[Asked]:
+            return taken(self.card, self.folder, told, notes.append)
+
+        how, proof = write(self.card, self.model, to, Path(out), takes, pictures, told, lower, tell)
+        notes += proof.int8.notes if proof.int8 else ()
+        return Exported(Path(out), to, self.card.model, how, tuple(dict.fromkeys(notes)), proof.as_dict())
 
 
+TAKE = "resnet predict, resnet eval and resnetkit.load_export"  # exported files
 ModelOrPath = Classifier | str | os.PathLike[str]
 
 
@@ -183,7 +188,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     file = Path(path_of(path, "the model"))
     if is_exported(str(file)):
         what = f"{plain(path)} is an exported file, which answers and does nothing else"
-        raise UsageError(what, "use the model file it was made of, or resnetkit.load_export")
+        raise UsageError(what, f"use the model file it was made of; {TAKE} take this one")
     if os.path.isdir(file):
         file = file / "best.safetensors"
         if not file.exists():

@@ -39,7 +39,7 @@ def expand(given: Iterable[Input]) -> Iterator[tuple[str, Path | bytes | str]]:
         if isinstance(item, bytes):
             yield "-", item
             continue
-        if item == "":
+        if isinstance(item, str) and not item:
             yield "", "the path is empty"
             continue
         name = path_of(item, "a picture")

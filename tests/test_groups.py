@@ -317,6 +317,7 @@ def wrong(model: Classifier, data: Path) -> Any:
     yield lambda: model.embed(None), "None is no picture"  # type: ignore[arg-type]
     yield lambda: model.embed([1, 2]), "picture is 1, which is no path"  # type: ignore[list-item]
     yield lambda: model.predict(None), "None is no picture"  # type: ignore[arg-type]
+    yield lambda: model.predict(np.zeros((4, 4, 3), np.uint8)), "a picture is .*no path"
     yield lambda: model.predict(picture, workers="a"), "workers is 'a'"  # type: ignore[arg-type]
 
 

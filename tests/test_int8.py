@@ -22,10 +22,11 @@ from test_export import MADE, MEAN, SMALL, STD, card_of, network, saved, texts
 import resnetkit
 from resnetkit import cli
 from resnetkit.classifier import Classifier
-from resnetkit.data.parts import subset
+from resnetkit.data.decode import Picture
+from resnetkit.data.parts import Part, subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.deployed import load_export
-from resnetkit.errors import UsageError, WeightsError
+from resnetkit.errors import DataError, UsageError, WeightsError
 from resnetkit.export import int8, quantizing
 from resnetkit.export.calibrating import scale_between, showing, watched
 from resnetkit.export.graph import LOGITS, TENSOR, drawing
@@ -123,6 +124,37 @@ def test_trained_weights_lose_little_on_photographs(
     assert found["test"]["float32"] > 0.78
     assert abs(found["test"]["drop"]) < 1.5
     assert done.proof["same"] > 0.96
+
+
+def test_pictures_that_cannot_be_read_are_not_counted_and_are_named(
+    model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture of val is broken, and one of train."""
+
+    def broken(card: Any, run: Path | None, data: str) -> Parted:
+        found = parted(card, run, data)
+        return replace(found, val=spoiled(found.val, 3), scales=spoiled(found.scales, 0))
+
+    def spoiled(part: Part, row: int) -> Part:
+        def read(i: int) -> Picture:
+            if i == row:
+                raise DataError("it is cut off", "copy it again")
+            return part.read(i)
+
+        return replace(part, read=read)
+
+    whole = parted(model.card, model.folder, "digits").val
+    monkeypatch.setattr("resnetkit.classifier.parted", broken)
+    done = model.export(to="onnx", out=tmp_path / "o.onnx", data="digits", precision="int8", max_drop=2)
+    assert done.proof is not None
+    assert done.proof["int8"]["val"]["pictures"] == len(whole.names) - 1
+    assert done.proof["int8"]["pictures"] == int8.PICTURES - 1
+    said = sorted(note for note in done.notes if "cannot be read" in note)
+    scales = parted(model.card, model.folder, "digits").scales
+    assert said == [
+        f"left out of train, for they cannot be read: {scales.names[0]}",
+        f"left out of val, for they cannot be read: {whole.names[3]}",
+    ]
 
 
 def test_a_file_is_the_same_each_time(model: Classifier, tmp_path: Path) -> None:
@@ -420,7 +452,7 @@ def test_the_layer_that_disturbs_most_is_ranked_first(
 def test_where_nothing_helps_nothing_is_kept(
     model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Lowering, "figure", lambda self, drawn, _: float(drawn is self.drawing))
+    monkeypatch.setattr(Lowering, "figure", lambda self, drawn, _: (float(drawn is self.drawing), 10))
     monkeypatch.setattr(Lowering, "ranked", lambda self, _: self.layers)
     with pytest.raises(
         WeightsError, match=r"loses 100\.00 points of accuracy on val in int8, even with 12 of 13 layers"
@@ -437,9 +469,9 @@ def test_test_decides_nothing_and_is_told(
         folder(data, *(f"{part}/{name}/{i}.png" for name in model.card.classes for i in range(2)))
     asked = []
 
-    def figure(self: Lowering, drawn: Any, part: Any) -> float:
+    def figure(self: Lowering, drawn: Any, part: Any) -> tuple[float, int]:
         asked.append(part is self.parted.test)
-        return 0.9 if drawn is self.drawing else 0.898 if part is self.parted.val else 0.85
+        return 0.9 if drawn is self.drawing else 0.898 if part is self.parted.val else 0.85, len(part.names)
 
     monkeypatch.setattr(Lowering, "figure", figure)
     words = ["export", str(model.folder), "--to", "onnx", "--out", str(tmp_path / "o.onnx"), "--data", str(data)]

@@ -369,5 +369,5 @@ def test_in_a_browser(run: Path, opened: Callable[[Path, int], Any], width: int,
 def test_every_page_fits(others: Path, opened: Callable[[Path, int], Any], name: str, width: int) -> None:
     shown = opened(others / "check.html" if name == "check" else others / name / "report.html", width)
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
-    assert shown.evaluate("document.images.length") > 0
+    assert name == "run" or shown.evaluate("document.images.length") > 0  # its val part may hold no mistake
     assert all(shown.evaluate("[...document.images].map(one => one.complete && one.naturalWidth > 0)"))

@@ -44,7 +44,7 @@ ROOMS = """
     explain.maps explain.explanation explain.written explain.embeddings explain.pairs
     runfolder sweep study
     export.nodes export.resizing export.modules export.graph export.seeing export.traced export.quantizing
-    export.calibrating export.samples export.taken export.parted export.int8 export.proof export.written
+    export.calibrating export.samples export.parted export.taken export.int8 export.proof export.written
     fast.remembered fast.graphs fast.streams fast.replayed fast.ways fast.choice fast.compiled fast.bench
     classifier explain.sanity explain.embedding explain.verification
     fast.weigh fast.measured report.pareto loading comparison promise clips report.clips

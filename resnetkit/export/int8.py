@@ -16,7 +16,7 @@ from resnetkit.errors import DataError, UsageError, WeightsError, plain
 from resnetkit.export.calibrating import showing, watched
 from resnetkit.export.graph import LOGITS, TENSOR, Drawing, Takes
 from resnetkit.export.nodes import Nodes, Value
-from resnetkit.export.parted import Parted, evenly
+from resnetkit.export.parted import Parted, evenly, left_out
 from resnetkit.export.quantizing import Graph, Layer, Seen, quantized
 from resnetkit.export.runtimes import RUNTIMES, Ask
 from resnetkit.inputs import usual_workers
@@ -64,12 +64,12 @@ def asked_drop(to: str, precision: str | None, max_drop: object, data: object) -
         raise UsageError(f"precision is {plain(precision)}", f"use {' or '.join(PRECISIONS)}")
     if precision != "int8":
         if max_drop is not None:
-            raise UsageError("max-drop is about files of int8", "leave --max-drop out, or use --precision int8")
+            raise UsageError("max-drop is about files of int8", "leave max-drop out, or use the precision int8")
         return None
     if to not in TAKERS:
         raise UsageError(f"{plain(to)} takes no file of int8", f"use --to {' or '.join(TAKERS)}")
     if data is None:
-        raise UsageError("int8 takes pictures to choose its scales by", "give some as data: --data DATA")
+        raise UsageError("int8 takes pictures to choose its scales by", "give some as data, with --data DATA")
     if max_drop is None:
         return DROP
     if isinstance(max_drop, bool) or not isinstance(max_drop, (int, float)) or not 0 <= max_drop <= MOST_DROP:
@@ -99,12 +99,13 @@ class Lowering:
         self.alone = self.graph.alone()
         self.layers = self.graph.layers()
         self.files = 0
+        self.unread: dict[str, None] = {}  # what to say of pictures that could not be read, each once
         self.every = {node.output for node in self.graph.nodes}
 
     def lowered(self, max_drop: float) -> tuple[Drawing, Lowered]:
         """The drawing with as much on 8 bits as val allows. Raises WeightsError where nothing helps."""
         self.tell(f"int8: what float32 makes of val, {len(self.parted.val.names):,} pictures")
-        wanted = self.figure(self.drawing, self.parted.val)  # which refuses answers that are not finite
+        wanted = self.figure(self.drawing, self.parted.val)[0]  # which refuses answers that are not finite
         tensors = self.tensors()
         self.seen = self.calibrated(tensors)
         left, val = self.chosen(wanted, max_drop, tensors)
@@ -112,7 +113,7 @@ class Lowering:
         if self.parted.test:
             self.tell(f"int8: confirming it on test, {len(self.parted.test.names):,} pictures")
         test = self.scored(drawing, self.parted.test, None) if self.parted.test else None
-        notes = self.parted.notes
+        notes = (*self.parted.notes, *self.unread)
         figure = TASKS[self.card.task].says
         if test and test.drop > max_drop:
             notes += (f"on test int8 loses {test.drop:.2f} points of {figure}, more than the {max_drop:g} of val",)
@@ -122,12 +123,13 @@ class Lowering:
 
     def tensors(self) -> list[NDArray[np.float32]]:
         """The pictures that scales come from, as the network takes them, in batches."""
-        seen, part, found = self.card.preprocess, self.parted.scales, list[NDArray[np.uint8]]()
+        seen, part, found, missed = self.card.preprocess, self.parted.scales, list[NDArray[np.uint8]](), list[int]()
         for i in evenly(part, PICTURES):
             try:
                 found.append(seen.apply(part.read(i).pixels))
             except DataError:
-                continue
+                missed.append(i)
+        self.unread |= dict.fromkeys(left_out(part, missed))
         if not found:
             raise DataError(f"no picture of {self.parted.scales_from} can be read", "give other data")
         batch = max(1, min(50, POINTS // (seen.size[0] * seen.size[1])))
@@ -196,20 +198,21 @@ class Lowering:
 
     def scored(self, drawing: Drawing, part: Part, wanted: float | None) -> Scored:
         """``wanted`` is the figure of float32, where it is known."""
-        float32 = self.figure(self.drawing, part) if wanted is None else wanted
-        int8 = self.figure(drawing, part)
-        return Scored(len(part.names), float32, int8, round(100 * (float32 - int8), DIGITS))
+        float32 = self.figure(self.drawing, part)[0] if wanted is None else wanted
+        int8, count = self.figure(drawing, part)
+        return Scored(count, float32, int8, round(100 * (float32 - int8), DIGITS))
 
-    def figure(self, drawing: Drawing, part: Part) -> float:
-        """What the task is judged by, of the file of a drawing."""
+    def figure(self, drawing: Drawing, part: Part) -> tuple[float, int]:
+        """What the task is judged by, of the file of a drawing, and of how many pictures."""
         ask = self.opened(drawing.to_bytes({}))
         file = Deployed(self.card, self.takes, ask, self.runtime, self.folder)
         answers = join(file.answers(part, file.ask, usual_workers(None)))
         file.refuse_overflow(answers.logits)
         if not len(answers.labels):
             raise DataError("no picture of val or of test can be read", "give other data")
+        self.unread |= dict.fromkeys(left_out(part, [i for i, _ in answers.errors]))
         figures = metrics.judged(self.card.task, answers.logits, answers.labels, self.card.scale)
-        return figures[TASKS[self.card.task].judge]
+        return figures[TASKS[self.card.task].judge], len(answers.labels)
 
     def opened(self, graph: bytes) -> Ask:
         for file in self.folder.glob("try*"):

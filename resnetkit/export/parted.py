@@ -9,7 +9,7 @@ import numpy as np
 from resnetkit.data.decode import MAX_PIXELS
 from resnetkit.data.parts import Part, subset
 from resnetkit.data.split import carve
-from resnetkit.errors import DataError, UsageError, plain
+from resnetkit.errors import DataError, UsageError, plain, some
 from resnetkit.examining import opened
 from resnetkit.modelfile import Card
 from resnetkit.scored import grouped_as, scored, told_of
@@ -73,6 +73,14 @@ def held_out(card: Card, classes: Sequence[str], whole: Part, groups: Sequence[s
     rows = carve(whole.names, whole.labels, classes, share=SHARE, seed=0, groups=groups, task=card.task)
     train, val = (subset(whole, one) for one in rows)
     return train, val
+
+
+def left_out(part: Part, rows: Sequence[int]) -> tuple[str, ...]:
+    """What to say of pictures that cannot be read, if there are any."""
+    if not rows:
+        return ()
+    names = some([part.names[i] for i in rows])
+    return (f"left out of {part.name}, for they cannot be read: {names}",)
 
 
 def evenly(part: Part, most: int) -> list[int]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.errors import ResourceError
+from resnetkit.errors import ResourceError, plain
 from resnetkit.export import archive
 from resnetkit.export.metadata import KEY
 from resnetkit.export.reopened import open_program
@@ -117,18 +117,24 @@ def beginning(file: Path | bytes, until: str) -> bytes:
 
 
 def save_openvino(graph: bytes, path: Path) -> None:
-    openvino = loaded()
-    model = openvino.Core().read_model(graph)
-    openvino.serialize(model, path, path.with_suffix(".bin"))
+    serialize(loaded().Core().read_model(graph), path)
+
+
+def serialize(model: Any, path: Path) -> None:
+    """Write both parts. ResourceError where that fails, of which OpenVINO says only that it did."""
+    try:
+        loaded().serialize(model, path, path.with_suffix(".bin"))
+    except RuntimeError as error:
+        what = "the files of OpenVINO could not be written"
+        raise ResourceError(f"{what}: {plain(error).splitlines()[-1]}", "see that there is room for them") from error
 
 
 def note_openvino(path: Path, texts: Mapping[str, str]) -> None:
-    openvino = loaded()
-    model = openvino.Core().read_model(path)
+    model = loaded().Core().read_model(path)
     for name, text in texts.items():
         model.set_rt_info(text, [KEY, name])
     beside = path.with_name("noted.xml")
-    openvino.serialize(model, beside, beside.with_suffix(".bin"))
+    serialize(model, beside)
     del model  # which holds the first pair open
     for suffix in (".bin", ".xml"):
         beside.with_suffix(suffix).replace(path.with_suffix(suffix))

@@ -71,7 +71,8 @@ def write(
         raise ResourceError(f"{plain(out)} could not be written: {error.strerror or error}", hint(error)) from error
     except Exception as error:  # runtimes raise what they like
         what = f"the exported {card.model} cannot be run in {runtime.says}, and is not kept: {plain(error)[:LONGEST]}"
-        raise WeightsError(what, f"install another version of {runtime.name}, or export to another runtime") from error
+        fix = f"free some memory, install another version of {runtime.name}, or export to another runtime"
+        raise WeightsError(what, fix) from error
     keep(out, runtime, parts)
     return runtime.how.replace("{file}", repr(str(out))), proof
 

@@ -18,7 +18,7 @@ from resnetkit import metrics
 from resnetkit.engine.device import Machine, half
 from resnetkit.errors import LONGEST, UsageError, plain
 from resnetkit.fast.graphs import Graphs
-from resnetkit.fast.ways import EAGER, Run, Way, eager, opened, ways
+from resnetkit.fast.ways import EAGER, OTHERS, Run, Way, eager, installed, opened, ways
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 
@@ -96,15 +96,17 @@ def openers(
     names = {way: way.runtime.partition(" ")[0] for way in found}  # "torch" of both its ways
     runtimes, precisions = {*names.values()}, {way.precision for way in found}
     if unknown := sorted({*only} - runtimes - precisions):
-        what = f"there is no runtime or precision {plain(unknown[0])} here"
-        raise UsageError(what, f"use some of {', '.join(sorted(runtimes | precisions))}, or install resnetkit[export]")
+        what = f"there is no runtime or precision {plain(unknown[0]) or repr('')} here"
+        if unknown[0] == "int8" and graphs.parts is None:
+            raise UsageError("int8 has its scales from data, and none are given", "give some: --data DATA")
+        more = "" if all(map(installed, OTHERS)) else ", or install resnetkit[export]"
+        raise UsageError(what, f"use some of {', '.join(sorted(runtimes | precisions))}{more}")
     runtimes, precisions = runtimes & {*only} or runtimes, precisions & {*only} or precisions
+    able = [way for way in found if names[way] in runtimes and way.precision in precisions]
+    if not able:
+        raise UsageError(f"no way here is of all that is asked for: {', '.join(only)}", "leave one of them out")
     first = next(iter(found))
-    return {
-        way: how
-        for way, how in found.items()
-        if way == first or (names[way] in runtimes and way.precision in precisions)
-    }
+    return {way: how for way, how in found.items() if way == first or way in able}
 
 
 def bench(
@@ -126,11 +128,12 @@ def bench(
         row = Row(way)
         rows.append(row)
         watch(f"opening {row.name}")
-        start = time.perf_counter()
+        start, drawn = time.perf_counter(), sum(graphs.took.values())
         try:
             run = how()
             run(asked.images[:1])
-            row.opening = time.perf_counter() - start
+            took = time.perf_counter() - start - (sum(graphs.took.values()) - drawn)
+            row.opening = took + graphs.seconds(way.runtime, way.precision)  # which the first of several draws for all
             answers = whole(run, asked.images, max(batches))
         except Exception as error:  # noqa: BLE001  runtimes raise what they like, and the others go on
             row.error = plain(error)[:LONGEST]

@@ -49,6 +49,7 @@ class Compiled(Answerer):
         chooser = Chooser(self.card, original.model, original.machine, graphs)
         self.found = chooser.choose(precision, self.batch)
         self.lowered = chooser.graphs.lowered[self.found.way.runtime][1] if precision == "int8" else None
+        self.notes = self.lowered.notes if self.lowered else ()  # what is worth saying of how that was done
 
     def ask(self, images: Pictures) -> NDArray[np.float32]:
         """Logits of pictures as the preprocessing leaves them: (n, h, w, c) to (n, classes)."""

@@ -1,5 +1,6 @@
 """A network as graphs for other runtimes, each drawn when it is first asked for."""
 
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from resnetkit.export.parted import Parted
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 
+PLAIN = "plain"  # the graph of every precision but int8
 KINDS = {"onnxruntime": "onnx", "openvino": "openvino"}  # what whole numbers are written for
 
 
@@ -30,11 +32,20 @@ class Graphs:
         self.drawing: Callable[[], Drawing] = cache(lambda: drawing(card, network, "seen"))
         self.plain: Callable[[], bytes] = cache(lambda: self.drawing().to_bytes({}))
         self.lowered: dict[str, tuple[bytes, Lowered]] = {}  # by runtime
+        self.took: dict[str, float] = {}  # seconds that each took: a runtime's for int8, and PLAIN
 
     def of(self, runtime: str, precision: str) -> bytes:
         """Raises WeightsError where no graph of int8 keeps to ``max_drop``, DataError where there are no pictures."""
-        if precision != "int8":
-            return self.plain()
+        begun = time.perf_counter()
+        found = self.lower(runtime) if precision == "int8" else self.plain()
+        self.took.setdefault(runtime if precision == "int8" else PLAIN, time.perf_counter() - begun)
+        return found
+
+    def seconds(self, runtime: str, precision: str) -> float:
+        """How long the graph of a way took that was drawn."""
+        return self.took.get(runtime if precision == "int8" else PLAIN, 0.0) if runtime in KINDS else 0.0
+
+    def lower(self, runtime: str) -> bytes:
         if runtime not in self.lowered:
             assert self.parts is not None
             with TemporaryDirectory() as folder:

@@ -68,7 +68,7 @@ def measure(
     data built-in pictures do, and there is no accuracy. Raises UsageError for what cannot be meant.
     """
     with TemporaryDirectory() as folder:
-        mine, name = model_at(str(model), size, device)
+        mine, name = model_at(str(model), size, device, data)
         before = torch.get_num_threads()
         try:
             if threads:
@@ -96,13 +96,16 @@ def measure(
     return Measured(rows, about)
 
 
-def model_at(name: str, size: int | None, device: str) -> tuple[Classifier, str]:
+def model_at(name: str, size: int | None, device: str, data: object) -> tuple[Classifier, str]:
     """A trained model, or a network with weights as at the start of training."""
     if os.path.exists(name) or name.endswith(".safetensors"):
         model = load(name, device=device)
         if size is not None:
             model.card = replace(model.card, preprocess=replace(model.card.preprocess, size=(size, size)))
         return model, plain(name)
+    if data is not None:
+        what = f"{plain(name)} is no trained model: it has learned no classes that data could be asked about"
+        raise UsageError(what, "name a model file or the folder of a run, or leave the data out")
     plan = lay_out(find(name))
     if plan.ndim != 2:
         raise UsageError(f"{plain(name)} is not for pictures", "name another network: resnet models lists them")

@@ -43,6 +43,7 @@ def bench(asked: Namespace, out: TextIO) -> int:
         raise UsageError("--pictures is of --data, and none is given", "leave it out, or give --data")
     size = None if asked.size is None else value_of("size", asked.size)
     threads = None if asked.threads is None else whole("--threads", asked.threads, 1, 1024)
+    only = [] if asked.only is None else [word.strip() for word in asked.only.split(",")]
     device = "auto" if asked.device is None else value_of("device", asked.device)
 
     from resnetkit import runfolder
@@ -58,7 +59,7 @@ def bench(asked: Namespace, out: TextIO) -> int:
         rounds=rounds,
         data=asked.data,
         pictures=pictures,
-        only=[word for word in (asked.only or "").split(",") if word],
+        only=only,
         size=size,
         threads=threads,
         device=device,
@@ -100,12 +101,12 @@ def told(done: "Measured", front: Sequence["Row"]) -> str:
     sides = "x".join(map(str, about["size"]))
     found = [f"{about['model']}: {sides}, {about['threads']} threads, {about['processor']}", ""]
     for i, batch in enumerate(one.batch for one in rows[0].speeds):
-        lines = [[f"{batch} at a time", "p50 ms", "p99 ms", "turns", "img/s", "ratio"]]
+        lines = [[f"{batch} at a time", "p50 ms", "p99 ms", "turns", "passes", "img/s", "ratio"]]
         for name, row in zip(names, rows, strict=True):
             one = row.speeds[i]
             turns, ratio = f"{1000 * one.low:.2f}-{1000 * one.high:.2f}", rows[0].speeds[i].p50 / one.p50
             p50, p99 = f"{1000 * one.p50:.2f}", f"{1000 * one.p99:.2f}"
-            lines.append([name, p50, p99, turns, f"{one.per_second:.1f}", f"{ratio:.2f}x"])
+            lines.append([name, p50, p99, turns, f"{one.passes:,}", f"{one.per_second:.1f}", f"{ratio:.2f}x"])
         found += [*line_up(lines, widest=60), ""]
     lines = [["what it costs", "opening", "memory", "weights", "change", "same", "accuracy"]]
     for name, row in zip(names, rows, strict=True):
@@ -129,5 +130,7 @@ def told(done: "Measured", front: Sequence["Row"]) -> str:
         f"change: the largest of a probability or number to the first line, on {many}",
         "memory: of a process that does nothing else; *: no other is both faster and better",
     ]
+    if about["rounds"] == 1:
+        found += ["one round: nothing says how far another would be from it"]
     found += [f"not measured: {row.name}: {row.error}" for row in done.rows if row.error]
     return "\n".join(found)

@@ -22,7 +22,9 @@ def export_flags(parser: Parser) -> None:
         "data", "of onnx, openvino and torch: what the file is tried on; built-in pictures if nothing is said", "DATA"
     )
     parser.flag("precision", "of onnx and openvino: fp32 (the default), or int8, which needs --data", "fp32|int8")
-    parser.flag("max-drop", "of int8: points that val may lose; layers that cost more stay in float32 [0.5]", "POINTS")
+    parser.flag(
+        "max-drop", "of int8: points that val may lose, 0 to 10; layers that cost more stay float32 [0.5]", "POINTS"
+    )
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 

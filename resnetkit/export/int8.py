@@ -129,7 +129,7 @@ class Lowering:
                 found.append(seen.apply(part.read(i).pixels))
             except DataError:
                 missed.append(i)
-        self.unread |= dict.fromkeys(left_out(part, missed))
+        self.unread |= dict.fromkeys(left_out(self.parted.scales_from, part, missed))
         if not found:
             raise DataError(f"no picture of {self.parted.scales_from} can be read", "give other data")
         batch = max(1, min(50, POINTS // (seen.size[0] * seen.size[1])))
@@ -210,7 +210,8 @@ class Lowering:
         file.refuse_overflow(answers.logits)
         if not len(answers.labels):
             raise DataError("no picture of val or of test can be read", "give other data")
-        self.unread |= dict.fromkeys(left_out(part, [i for i, _ in answers.errors]))
+        said = "val" if part is self.parted.val else "test"
+        self.unread |= dict.fromkeys(left_out(said, part, [i for i, _ in answers.errors]))
         figures = metrics.judged(self.card.task, answers.logits, answers.labels, self.card.scale)
         return figures[TASKS[self.card.task].judge], len(answers.labels)
 

@@ -75,12 +75,12 @@ def held_out(card: Card, classes: Sequence[str], whole: Part, groups: Sequence[s
     return train, val
 
 
-def left_out(part: Part, rows: Sequence[int]) -> tuple[str, ...]:
-    """What to say of pictures that cannot be read, if there are any."""
+def left_out(said: str, part: Part, rows: Sequence[int]) -> tuple[str, ...]:
+    """What to say of pictures of a part, called ``said``, that cannot be read, if there are any."""
     if not rows:
         return ()
     names = some([part.names[i] for i in rows])
-    return (f"left out of {part.name}, for they cannot be read: {names}",)
+    return (f"left out of {said}, for they cannot be read: {names}",)
 
 
 def evenly(part: Part, most: int) -> list[int]:

@@ -34,6 +34,6 @@ def taken(card: Card, folder: Path | None, data: str | None, tell: Callable[[str
         found.append((part.names[i], colour[None], int(part.labels[i]) if card.task == "classes" else None))
     if not found:
         raise DataError(f"no picture of {plain(data)} can be read", "give other data, or leave it out")
-    for text in left_out(part, missed):
+    for text in left_out(part.name, part, missed):
         tell(text)
     return found

@@ -47,4 +47,4 @@ bench: venv
 
 # Every network as a file for onnxruntime and OpenVINO, against torch on 150 photographs: hours.
 parity: venv
-	$(BIN)/python -m benchmarks.parity
+	$(BIN)/python -m benchmarks.parity --size 64 --to onnx,openvino

@@ -1,7 +1,7 @@
 """Export every network of the zoo for every runtime and hold the files against torch, on photographs.
 
 python -m benchmarks.parity                        every network, at its own size, on all 150 photographs (hours)
-python -m benchmarks.parity --size 64 --every 3    smaller pictures, and a third of them
+python -m benchmarks.parity --size 64 --every 3    pictures of 64 pixels at most, and a third of them
 python -m benchmarks.parity --to onnx,openvino     without files of torch, which take longest
 python -m benchmarks.parity resnet50 wrn_16_4      these alone
 
@@ -72,7 +72,7 @@ def main() -> int:
 def tried(name: str, to: str, size: int | None, photographs: list[Asked], beside: Path) -> tuple[list[object], bool]:
     """A row of the table, and whether the file was good."""
     plan = with_io(lay_out(find(name)), classes=CLASSES, channels=3)
-    sides = (size, size) if size else each(plan.size, 2)
+    sides = tuple(min(side, size or side) for side in each(plan.size, 2))
     seen = Preprocess(size=(sides[0], sides[1]), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
     card = Card(model=name, plan=plan, classes=tuple("abcdefghij"), preprocess=seen)
     torch.manual_seed(0)

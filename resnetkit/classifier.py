@@ -187,8 +187,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto", precision: str =
     """A model file, or the best network of a run folder, ready to answer. Raises WeightsError where it is damaged."""
     file = Path(path_of(path, "the model"))
     if is_exported(str(file)):
-        what = f"{plain(path)} is an exported file, which answers and does nothing else"
-        raise UsageError(what, f"use the model file it was made of; {TAKE} take this one")
+        what = f"{plain(path)} is a {file.suffix} file, and exported files answer and do nothing else"
+        raise UsageError(what, f"use the model file it was made of; {TAKE} take those that resnet export wrote")
     if os.path.isdir(file):
         file = file / "best.safetensors"
         if not file.exists():

@@ -66,4 +66,8 @@ def hint(error: OSError) -> str:
             return "free some space on that disk, or write to another one"
         case 13 | 1 | 30:
             return "choose a folder you may write to"
+        case 27:
+            return "allow larger files (ulimit -f), or write to another disk"
+        case None:
+            return "free some space on that disk, or write to another one"
     return "choose a place that exists and can be written"

@@ -4,6 +4,7 @@ import re
 
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 ONNX = re.compile(rb"\x08[\x01-\x14][\x12\x3a]")  # its version, then who made it or a graph: ir_version of onnx.proto
+NAMED = {"a file of safetensors": ".safetensors", "an ONNX file": ".onnx", "an OpenVINO file": ".xml"}
 HEAD = 512  # bytes that are looked at
 
 

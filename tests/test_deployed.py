@@ -1,6 +1,7 @@
 """Exported files answer as the model does that they were made of, without torch, and only if they are as written."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,7 +20,7 @@ from resnetkit.classifier import Classifier, load
 from resnetkit.deployed import load_export
 from resnetkit.errors import UsageError, WeightsError
 from resnetkit.export.runtimes import RUNTIMES
-from resnetkit.opening import Opening
+from resnetkit.opening import Opening, is_exported
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
@@ -126,7 +127,7 @@ def test_what_cannot_be_meant(files: dict[str, Path], data: Path, tmp_path: Path
     picture = data / "test/red/odd0.png"
     refused(resnet("predict", files["onnx"], picture, "--device", "cuda"), 2, "--device")
     refused(resnet("predict", files["onnx"], picture, "--precision", "bf16"), 2, "--precision")
-    refused(resnet("explain", files["onnx"], picture), 2, "exported file")
+    refused(resnet("explain", files["onnx"], picture), 2, "exported files")
     refused(resnet("predict", files["openvino"].with_suffix(".bin"), picture), 2, "m.xml")
     save = ["--max-risk", "0.4", "--save", str(tmp_path / "x.safetensors")]
     refused(resnet("eval", files["onnx"], data, *save), 2, "exported one")
@@ -150,7 +151,19 @@ def test_what_cannot_be_meant(files: dict[str, Path], data: Path, tmp_path: Path
 )
 def test_a_file_under_the_name_of_another_kind_is_told(name: str, start: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(start + bytes(600))
-    refused(resnet("predict", tmp_path / name, "x.jpg"), 4, f"{name} is {said}")
+    with pytest.raises(WeightsError, match=f"{name} is {said}") as error:
+        load_export(tmp_path / name) if is_exported(name) else load(tmp_path / name)
+    suffix = {"a file of safetensors": ".safetensors", "an ONNX file": ".onnx", "an OpenVINO file": ".xml"}.get(said)
+    assert suffix is None or error.value.fix == f"give it a name that ends in {suffix}"
+
+
+def test_an_openvino_file_without_its_weights_is_told(files: dict[str, Path], tmp_path: Path) -> None:
+    path = shutil.copy(files["openvino"], tmp_path / "alone.xml")
+    with pytest.raises(WeightsError, match=r"alone\.xml has its weights in .*alone\.bin, which is not there"):
+        load_export(path)
+    (tmp_path / "text.onnx").write_text("hello\n")
+    with pytest.raises(WeightsError, match=r"text\.onnx is not an ONNX file, or is damaged"):
+        load_export(tmp_path / "text.onnx")
 
 
 def test_other_files_are_named(model: Classifier, tmp_path: Path) -> None:

@@ -332,6 +332,18 @@ def test_a_file_that_cannot_be_run_is_not_kept(to: str, tmp_path: Path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
 
 
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    model = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu")
+    monkeypatch.setattr(loaded(), "serialize", full)
+    with pytest.raises(ResourceError, match=r"o\.xml could not be written: OpenVINO gives no reason") as error:
+        model.export(to="openvino", out=tmp_path / "o.xml")
+    assert "free some space" in error.value.fix
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
 def test_only_an_export_is_replaced(tmp_path: Path) -> None:
     model = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu")
     for to, name in (("onnx", "a.onnx"), ("openvino", "a.xml"), ("openvino", "b.bin"), ("onnx", "m.onnx")):

@@ -167,6 +167,35 @@ def test_the_fastest_is_taken_and_remembered(
     assert one["seconds"]["torch fused fp32"] == 0.5
 
 
+@pytest.mark.parametrize(("lower", "elsewhere"), [(0.125, True), (0.14, False)])
+def test_a_precision_that_loses_in_torch_is_not_tried_elsewhere(
+    lower: float, elsewhere: bool, model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = clocked(monkeypatch, {PLAIN: 0.1, Way(FUSED, "bf16"): lower})
+    monkeypatch.setattr(Chooser, "good", lambda *_: True)
+    monkeypatch.setattr("resnetkit.fast.ways.half", lambda _: "bf16")
+    assert model.compiled().found.way == PLAIN
+    assert Way(FUSED, "bf16") in tried
+    assert (Way("openvino", "bf16") in tried) is elsewhere
+    assert Way("openvino", "fp32") in tried
+
+
+def test_a_long_pass_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        passes.append(len(images))
+        return np.zeros((len(images), 2), np.float32)
+
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    assert choice.seconds(images, np.inf, run) > 0
+    assert len(passes) > choice.ROUNDS
+    passes.clear()
+    monkeypatch.setattr(choice, "LONG", 0.0)
+    assert choice.seconds(images, np.inf, run) > 0
+    assert passes == [3]
+
+
 def test_what_is_remembered_is_of_this_hardware_and_these_versions(
     model: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +325,7 @@ def test_int8_has_its_scales_from_data_and_says_what_it_costs(tmp_path: Path, mo
     with pytest.raises(UsageError, match="max-drop"):
         model.compiled(max_drop=1.0)
     monkeypatch.setattr(int8, "MOST_DROP", 100.0)
-    monkeypatch.setattr(Lowering, "figure", lambda self, drawing, part: (float(drawing is self.drawing), len(part.names)))
+    monkeypatch.setattr(Lowering, "figure", lambda self, drawing, part: (drawing is self.drawing, len(part.names)))
     with pytest.raises(WeightsError, match="in int8"):
         model.compiled("int8", data="digits", max_drop=50.0)
     monkeypatch.setattr("resnetkit.fast.ways.installed", lambda _: False)
@@ -342,6 +371,7 @@ def test_few_pictures_are_answered_as_torch_does_and_many_compiled(
     assert few.predict(photographs) == plain
     assert few.note is None
     assert not cache.exists()
+    monkeypatch.setattr(compiled, "PASSES", 0)
     monkeypatch.setattr(compiled, "MUCH", 11 * 4.1e7)  # of which resnet20 takes 4.05e7 a picture
     many = InTime(model)
     found = many.predict(photographs)
@@ -371,10 +401,17 @@ def test_the_command_says_how_it_answered(
     assert "answered by" not in plain.err
     monkeypatch.setattr(compiled, "MUCH", 1.0)
     assert cli.main(["predict", str(file), str(photographs)]) == 0
+    assert capsys.readouterr() == plain  # of fewer pictures than it would try every way on
+    monkeypatch.setattr(compiled, "PASSES", 0)
+    assert cli.main(["predict", str(file), str(photographs)]) == 0
     fast = capsys.readouterr()
     assert "note: finding the fastest way to run this resnet20 here" in fast.err
     assert "note: answered by " in fast.err
     assert "fp32" in fast.err
+    assert cli.main(["predict", str(file), str(photographs)]) == 0
+    again = capsys.readouterr()
+    assert "note: finding" not in again.err  # what is remembered is not sought
+    assert again.out == fast.out
     assert cli.main(["predict", str(file), str(photographs), "--precision", "fp32"]) == 0
     assert capsys.readouterr() == plain
     shutil.copytree(photographs, tmp_path / "data" / "test")

@@ -505,6 +505,26 @@ def test_what_is_val_where_nobody_said_so(tmp_path: Path) -> None:
     test = folder(tmp_path / "t", *(f"test/{name}/{i}.png" for name in "abcde" for i in range(4)))
     with pytest.raises(UsageError, match="has neither a val part nor a train part"):
         model.export(to="onnx", out=tmp_path / "o.onnx", data=test, precision="int8")
+    few = folder(
+        tmp_path / "f", *(f"{part}/{name}/{i}.png" for part in ("train", "val") for name in "ab" for i in "123")
+    )
+    assert parted(model.card, None, str(few)).notes == ("val has no picture of c, d, e",)
+
+
+def test_a_train_part_alone_is_enough_and_said(tmp_path: Path) -> None:
+    model = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu")
+    data = folder(tmp_path / "d", *(f"train/{name}/{i}.png" for name in "abcde" for i in range(4)))
+    for precision, drop in (("fp32", None), ("int8", 10.0)):
+        out = tmp_path / f"{precision}.onnx"
+        done = model.export(to="onnx", out=out, data=data, precision=precision, max_drop=drop)
+        assert done.proof is not None
+        assert done.proof["pictures"] == 20
+        tried = "has a train part alone: the file was tried on pictures that the model may have learned"
+        assert any(tried in note for note in done.notes)
+        assert any("has no val part" in note for note in done.notes) == (precision == "int8")
+    broken = folder(tmp_path / "b", "train/a/1.png", "train/f/2.png")
+    with pytest.raises(DataError, match="class that the model does not have: f"):
+        model.export(to="onnx", out=tmp_path / "no.onnx", data=broken)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import resnet
+from command import Result, resnet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import folder, noise
 
+from resnetkit import cli
 from resnetkit.classifier import load
 from resnetkit.data.lists import Columns
 from resnetkit.data.parts import Source
@@ -128,10 +129,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_is_wrong_is_named_with_its_line(root: Path, kind: str) -> None:
+def test_what_is_wrong_is_named_with_its_line(
+    root: Path, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     content, words = WRONG[kind]
     (root / "list.csv").write_bytes(content)
-    answer = resnet("train", "list.csv", "--epochs", "1", "--out", "run", cwd=root)
+    monkeypatch.chdir(root)
+    code = cli.main(["train", "list.csv", "--epochs", "1", "--out", "run"])
+    answer = Result(code, *capsys.readouterr())
     assert answer.code == 3, answer.err
     assert words in answer.err
     assert answer.err.startswith("error: ")

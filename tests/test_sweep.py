@@ -15,7 +15,7 @@ import pytest
 from command import Result, environment, refused, resnet
 from samples import write_digits
 
-from resnetkit import study, trials
+from resnetkit import cli, study, trials
 from resnetkit import sweep as sweeps
 from resnetkit.data.split import read_split
 from resnetkit.errors import UsageError
@@ -319,8 +319,16 @@ def test_a_combination_that_cannot_be_is_no_end_either(data: Path, tmp_path: Pat
         ("sweep missing --lr 0.1,0.2 --out s", 3, "missing"),
     ],
 )
-def test_words_that_cannot_be_meant(tmp_path: Path, words: str, code: int, mentions: str) -> None:
-    answer = resnet(*words.split(), cwd=tmp_path)
+def test_words_that_cannot_be_meant(
+    tmp_path: Path,
+    words: str,
+    code: int,
+    mentions: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = Result(cli.main(words.split()), *capsys.readouterr())
     assert answer.code == code
     assert mentions in answer.err
     if code == 2:

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from resnetkit.errors import WeightsError, plain
 from resnetkit.export import archive
 from resnetkit.export.metadata import KEY, SEAL, WEIGHED, BrokenError
-from resnetkit.kinds import HEAD, kind_of
+from resnetkit.kinds import HEAD, NAMED, kind_of
 from resnetkit.modelfile import canonical
 from resnetkit.safetensor import open_regular
 
@@ -70,15 +70,20 @@ def read(path: Path) -> Content:
     data = content(path)
     kind = kind_of(bytes(data[:HEAD]))
     if kind not in (None, KINDS[path.suffix.lower()]):
-        raise WeightsError(f"{plain(path)} is {kind}, whatever its name says", "use a file that resnet export wrote")
+        fix = f"give it a name that ends in {NAMED[kind]}" if kind in NAMED else "use a file that resnet export wrote"
+        raise WeightsError(f"{plain(path)} is {kind}, whatever its name says", fix)
     try:
         if path.suffix.lower() == ".onnx":
             return walked(data)
         if path.suffix.lower() == archive.SUFFIX:
             return Content(*archive.summary(bytes(data)))
-        return parsed(bytes(data), content(path.with_suffix(".bin")))
+        if not os.path.lexists(beside := path.with_suffix(".bin")):
+            what = f"{plain(path)} has its weights in {plain(beside)}, which is not there"
+            raise WeightsError(what, "put it back, or export the model anew")
+        return parsed(bytes(data), content(beside))
     except BrokenError as error:
-        raise WeightsError(f"{plain(path)} {error}", "use a file that resnet export wrote, or export it anew") from None
+        why = error if kind else f"is not {KINDS[path.suffix.lower()]}, or is damaged"
+        raise WeightsError(f"{plain(path)} {why}", "use a file that resnet export wrote, or export it anew") from None
 
 
 def content(path: Path) -> memoryview:

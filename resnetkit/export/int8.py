@@ -168,7 +168,7 @@ class Lowering:
     def tried(self, left: Sequence[Layer], wanted: float) -> Scored:
         """Val with these layers in float32."""
         found = self.scored(self.drawn(left), self.parted.val, wanted)
-        lost = f"{found.drop:.2f} points less on val"
+        lost = f"{abs(found.drop):.2f} points {'less' if found.drop >= 0 else 'more'} on val"
         self.tell(f"int8: {len(self.layers) - len(left)} of {len(self.layers)} layers in 8 bits, {lost}")
         return found
 

@@ -63,6 +63,8 @@ def parted(card: Card, folder: Path | None, data: str) -> Parted:
             f"{plain(data)} has no val part, and the model none of its own: a tenth of it decides, "
             "which the model may have learned"
         )
+    if card.task == "classes" and (gone := set(range(len(card.classes))) - set(map(int, val.labels))):
+        notes.append(f"val has no picture of {some([card.classes[i] for i in sorted(gone)])}")
     if train is None:
         notes.append(f"{plain(data)} has no train part: the scales come from val")
     scales_from = "val" if train is None else "train"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit.errors import ResourceError, plain
+from resnetkit.errors import ResourceError
 from resnetkit.export import archive
 from resnetkit.export.metadata import KEY
 from resnetkit.export.reopened import open_program
@@ -121,12 +121,11 @@ def save_openvino(graph: bytes, path: Path) -> None:
 
 
 def serialize(model: Any, path: Path) -> None:
-    """Write both parts. ResourceError where that fails, of which OpenVINO says only that it did."""
+    """Write both parts. OSError where that fails, of which OpenVINO says only that it did."""
     try:
         loaded().serialize(model, path, path.with_suffix(".bin"))
     except RuntimeError as error:
-        what = "the files of OpenVINO could not be written"
-        raise ResourceError(f"{what}: {plain(error).splitlines()[-1]}", "see that there is room for them") from error
+        raise OSError("OpenVINO gives no reason, and the usual one is a full disk") from error
 
 
 def note_openvino(path: Path, texts: Mapping[str, str]) -> None:

@@ -17,11 +17,19 @@ MOST = 200
 def taken(card: Card, folder: Path | None, data: str | None, tell: Callable[[str], None]) -> list[Asked]:
     """Up to 200 of the part that evaluate would choose, evenly; of those that cannot be read ``tell`` hears.
 
-    None without data. ``folder`` is that of the run of the model. Raises DataError where none can be read.
+    Where there is a train part alone it has to do, and ``tell`` hears of it. None without data. ``folder`` is that of
+    the run of the model. Raises DataError where none can be read.
     """
     if data is None:
         return []
-    _, _, part = part_of(card, folder, data)
+    try:
+        _, _, part = part_of(card, folder, data)
+    except DataError as error:
+        try:
+            _, _, part = part_of(card, folder, data, "train")
+        except DataError:
+            raise error from None
+        tell(f"{plain(data)} has a train part alone: the file was tried on pictures that the model may have learned")
     found: list[Asked] = []
     missed: list[int] = []
     for i in np.unique(np.linspace(0, len(part.names) - 1, MOST).astype(int)).tolist():

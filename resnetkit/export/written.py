@@ -62,6 +62,8 @@ def write(
                     picture, lowered = work.lowered(max_drop)
                 graph = picture.to_bytes({})
             runtime.save(graph, beside)
+            if tell and data:
+                tell(f"trying the file on {len(pictures):,} pictures")
             proof = Prover(beside, runtime, card, network, takes, lowered).prove(pictures, data and Path(data).name)
             runtime.note(beside, sealed(beside, texts | {PROOF: canonical(proof.as_dict())}))
             parts = [beside.with_suffix(suffix).read_bytes() for suffix in runtime.suffixes]

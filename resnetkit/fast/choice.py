@@ -30,6 +30,8 @@ ENOUGH = 0.3  # seconds that one way is timed for, and at least so many passes
 ROUNDS = 2
 LARGEST = 4096  # pictures at a time
 HOPELESS = 2.5  # times as slow as the best so far: not timed further
+LONG = 1.0  # seconds of a pass that says enough by itself
+LOSING = 1.3  # times as slow as float32 in torch: such a precision is not tried in other runtimes
 Logits = NDArray[np.float32]
 
 
@@ -47,10 +49,17 @@ class Found:
 class Chooser:
     """One network on one machine, with what every way is held against."""
 
-    def __init__(self, card: Card, network: Network, machine: Machine, graphs: Graphs | None = None) -> None:
+    def __init__(
+        self,
+        card: Card,
+        network: Network,
+        machine: Machine,
+        graphs: Graphs | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self.card, self.network, self.machine = card, network, machine
-        self.graphs = graphs or Graphs(card, network)
-        self.most = max(4, int(WORK / cost.totals(card.plan, card.preprocess.size).macs))  # pictures of a pass
+        self.graphs, self.tell = graphs or Graphs(card, network), tell  # which hears what takes a while
+        self.most = pass_of(card)
         seen = [card.preprocess.apply(one) for some in samples(card.preprocess.size) for one in some]
         self.seen = np.stack(seen[-self.most :])  # of which the last are digits, and the first noise
         full = Machine(machine.device, "fp32")
@@ -70,10 +79,16 @@ class Chooser:
             for way in some:
                 if str(way) == known.get("way") and (found := self.tried(way, precision, None)):
                     return found
+        if self.tell:
+            self.tell(f"finding the fastest way to run this {self.card.model} here, which is remembered")
         images = np.random.default_rng(0).integers(0, 256, (min(batch, self.most), *self.seen.shape[1:]), np.uint8)
         best: Found | None = None
         times: dict[str, float] = {}
+        full = str(Way(FUSED, "fp32"))
         for way in some:
+            low = str(Way(FUSED, way.precision))
+            if str(way) != low and times.get(low, 0) > LOSING * times.get(full, np.inf):
+                continue
             found = self.tried(way, precision, partial(seconds, images, best.seconds if best else np.inf))
             if found is None:
                 continue
@@ -137,14 +152,24 @@ def refuse_large(card: Card, batch: int, machine: Machine) -> None:
         raise ResourceError(what, "take fewer at a time")
 
 
+def pass_of(card: Card) -> int:
+    """How many pictures a way is tried on at a time."""
+    return max(4, int(WORK / cost.totals(card.plan, card.preprocess.size).macs))
+
+
 def seconds(images: NDArray[np.uint8], best: float, run: Run) -> float:
     """The median time of one batch."""
-    run(images)
-    times: list[float] = []
-    while len(times) < ROUNDS or (sum(times) < ENOUGH and len(times) < 100):
+
+    def once() -> float:
         start = time.perf_counter()
         run(images)
-        times.append(time.perf_counter() - start)
+        return time.perf_counter() - start
+
+    if (first := once()) > LONG:
+        return first
+    times: list[float] = []  # without the first, in which it made itself ready
+    while len(times) < ROUNDS or (sum(times) < ENOUGH and len(times) < 100):
+        times.append(once())
         if times[-1] > HOPELESS * best:
             break
     return median(times)

@@ -12,7 +12,7 @@ from resnetkit.answers import Answers, Ask, Heat, Pictures, at_once
 from resnetkit.cost import totals
 from resnetkit.data.parts import Part
 from resnetkit.engine.device import Machine
-from resnetkit.fast.choice import Chooser
+from resnetkit.fast.choice import Chooser, pass_of
 from resnetkit.fast.graphs import Graphs
 from resnetkit.inputs import Input, each, expand
 from resnetkit.modelfile import Card
@@ -20,6 +20,7 @@ from resnetkit.network import Network
 from resnetkit.prediction import Prediction
 
 MUCH = 8e12  # multiply-adds of all pictures: measuring and opening a way takes about as long as they do
+PASSES = 100  # of as many pictures as a way is tried on, without which trying them would not pay
 
 
 class Original(Protocol):
@@ -42,11 +43,16 @@ class Compiled(Answerer):
     """What ``Classifier.compiled`` returns: a copy, which what the model learns later does not reach."""
 
     def __init__(
-        self, original: Original, precision: str = "auto", batch: int | None = None, graphs: Graphs | None = None
+        self,
+        original: Original,
+        precision: str = "auto",
+        batch: int | None = None,
+        graphs: Graphs | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.original, self.card, self.folder = original, original.card, original.folder
         self.batch = batch or at_once(self.card.preprocess)
-        chooser = Chooser(self.card, original.model, original.machine, graphs)
+        chooser = Chooser(self.card, original.model, original.machine, graphs, tell)
         self.found = chooser.choose(precision, self.batch)
         self.lowered = chooser.graphs.lowered[self.found.way.runtime][1] if precision == "int8" else None
         self.notes = self.lowered.notes if self.lowered else ()  # what is worth saying of how that was done
@@ -76,15 +82,15 @@ class InTime(Answerer):
     def __init__(self, original: Original, precision: str = "auto", tell: Callable[[str], None] | None = None) -> None:
         self.original, self.card, self.folder, self.precision = original, original.card, original.folder, precision
         self.tell = tell  # hears what takes a while
-        self.much = MUCH / totals(self.card.plan, self.card.preprocess.size).macs  # pictures
+        macs = totals(self.card.plan, self.card.preprocess.size).macs
+        self.much = max(MUCH / macs, PASSES * pass_of(self.card))  # pictures
         self.chosen: Answerer | Original | None = None
 
     def expect(self, pictures: float) -> None:
         """So many pictures are about to come."""
         if not isinstance(self.chosen, Compiled):
-            if pictures >= self.much and self.tell:
-                self.tell(f"finding the fastest way to run this {self.card.model} here, which is remembered")
-            self.chosen = self.original if pictures < self.much else Compiled(self.original, self.precision)
+            much = pictures >= self.much
+            self.chosen = Compiled(self.original, self.precision, tell=self.tell) if much else self.original
 
     def ask(self, images: Pictures) -> NDArray[np.float32]:
         if self.chosen is None:  # a full batch of a clip, whose length nobody knows, is the first of many

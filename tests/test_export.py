@@ -323,6 +323,25 @@ def test_a_file_that_answers_otherwise_is_not_kept(
 
 
 @pytest.mark.parametrize("to", GRAPHS)
+def test_a_network_that_magnifies_rounding_is_told_so(to: str, tmp_path: Path) -> None:
+    """Its logits of one picture are what is left of numbers a million times as large."""
+    model = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu")
+    seen = model.card.preprocess
+    x = torch.from_numpy(seen.normalize(seen.apply(samples(seen.size)[0][0])[None]))
+    head = model.model.get_classifier()
+    assert isinstance(head, torch.nn.Linear)
+    with torch.no_grad():
+        features = model.model.forward_head(model.model.forward_features(x), pre_logits=True)[0]
+        head.weight.mul_(1e6)
+        head.bias.copy_(-(head.weight.double() @ features.double()))
+    with pytest.raises(
+        WeightsError, match=r"built-in picture 0 differs by .* torch itself is .* from float64"
+    ) as error:
+        model.export(to=to, out=tmp_path / f"o{RUNTIMES[to].suffixes[0]}")
+    assert "magnifies rounding" in error.value.fix
+
+
+@pytest.mark.parametrize("to", GRAPHS)
 def test_a_file_that_cannot_be_run_is_not_kept(to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu")
     real = modules.weight

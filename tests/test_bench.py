@@ -1,13 +1,17 @@
 """resnet bench infer: every way there is here, with its figures, in a table, in JSON and as a picture."""
 
+import csv
 import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import resnetkit
 from resnetkit import cli
 from resnetkit.fast import bench
 from resnetkit.fast.bench import Row, Speed, pareto, speed
@@ -20,8 +24,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def row_of(name: str, seconds: float, *, accuracy: float | None = None, apart: float = 0.0) -> Row:
-    row = Row(Way(name, "fp32"), accuracy=accuracy, apart=apart)
+def row_of(name: str, seconds: float, *, figure: float | None = None, apart: float = 0.0) -> Row:
+    row = Row(Way(name, "fp32"), figure=figure, apart=apart)
     row.speeds = [Speed(1, seconds, seconds, seconds, seconds, 3)]
     return row
 
@@ -43,7 +47,7 @@ def test_a_trained_model_in_every_way(data_dir: Path, tmp_path: Path, capsys: py
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20
     rows = {row["way"]: row for row in answer["ways"]}
     assert {"torch eager fp32", "torch fused fp32", "openvino fp32", "onnxruntime int8"} <= set(rows)
-    assert answer["pictures"] == 100
+    assert (answer["pictures"], answer["figure"]) == (100, "accuracy")
     for name, row in rows.items():
         assert row["error"] is None
         assert [one["batch"] for one in row["speeds"]] == [1, 16]
@@ -52,13 +56,46 @@ def test_a_trained_model_in_every_way(data_dir: Path, tmp_path: Path, capsys: py
             assert one["p50"] <= one["high"] * 1.0001 or one["passes"] > 0
             assert one["passes"] >= 2 * bench.PASSES
             assert one["per_second"] == pytest.approx(one["batch"] / one["p50"])
-        assert 0.7 < row["accuracy"] < 0.95
+        assert 0.7 < row["figure"] < 0.95
         assert row["apart"] < (1e-3 if row["precision"] == "fp32" else 0.5), name
         assert row["same"] >= (0.9 if row["precision"] == "int8" else 0.97)
         if sys.platform != "win32":
             assert row["memory"] > 30e6
     least = min(rows[name]["memory"] for name in rows if name.startswith("torch"))
     assert rows["onnxruntime fp32"]["memory"] < least  # which needs no torch
+
+
+@pytest.mark.parametrize(
+    ("task", "judge", "figure"), [("tags", "mean_ap", "mean average precision"), ("numbers", "r2", "R2")]
+)
+def test_other_tasks_have_their_own_figure(
+    task: str, judge: str, figure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Squares that are red, green, both or black: which, or how bright they are."""
+    dice, rows = np.random.default_rng(0), []
+    for i in range(60):
+        red, green = (dice.integers(0, 2, 2) * dice.integers(120, 256, 2)).tolist()
+        Image.new("RGB", (16, 16), (red, green, 40)).save(tmp_path / f"{i}.png")
+        tags = ";".join(name for name, value in (("red", red), ("green", green)) if value)
+        rows.append([f"{i}.png", tags, red, green, "train" if i < 30 else "val"])
+    with open(tmp_path / "list.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["image", "tags", "red", "green", "split"], *rows])
+    column = "tags" if task == "tags" else "red,green"
+    settings: dict[str, Any] = {"model": "resnet8", "size": 16, "epochs": 1, "batch": 8, "weights": "none"}
+    done = resnetkit.train("list.csv", task=task, label_column=column, out="run", **settings)
+    asked = ["bench", "infer", "run", "--data", "list.csv", "--rounds", "1", "--batch", "8", "--only", "fp32"]
+    assert cli.main([*asked, "--json", "--out", "found"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["figure"] == figure
+    wanted = getattr(done.model.evaluate("list.csv"), judge)
+    for row in answer["ways"]:
+        assert row["figure"] == pytest.approx(wanted, abs=1e-4)
+        assert row["same"] == (1 if task == "tags" else None)
+        assert row["apart"] <= 1e-4
+    assert cli.main([*asked, "--out", "again"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(rf"same +{figure}", said)
+    assert f"{wanted:.4f}" in said
 
 
 def test_a_network_by_name_and_only_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,8 +180,8 @@ def test_figures_of_turns() -> None:
 
 
 def test_the_front_holds_what_no_other_beats() -> None:
-    slow, fast, bad = row_of("a", 2, accuracy=0.9), row_of("b", 1, accuracy=0.9), row_of("c", 0.5, accuracy=0.8)
-    worse = row_of("d", 3, accuracy=0.7)
+    slow, fast, bad = row_of("a", 2, figure=0.9), row_of("b", 1, figure=0.9), row_of("c", 0.5, figure=0.8)
+    worse = row_of("d", 3, figure=0.7)
     assert pareto([slow, fast, bad, worse], 1) == [bad, fast]
     assert pareto([row_of(EAGER, 2), row_of(FUSED, 1, apart=1e-6)], 1)[0].way.runtime == FUSED
     assert len(pareto([row_of(EAGER, 2), row_of(FUSED, 1, apart=1e-6)], 1)) == 1

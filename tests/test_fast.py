@@ -1,6 +1,7 @@
 """The fastest way to run a network: it answers alike, is the fastest that was measured, and is remembered."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -406,8 +407,7 @@ def test_the_command_says_how_it_answered(
     assert cli.main(["predict", str(file), str(photographs)]) == 0
     fast = capsys.readouterr()
     assert "note: finding the fastest way to run this resnet20 here" in fast.err
-    assert "note: answered by " in fast.err
-    assert "fp32" in fast.err
+    assert re.search(r"note: answered by .*, (fp32|bf16): probabilities within", fast.err)  # whichever is faster here
     assert cli.main(["predict", str(file), str(photographs)]) == 0
     again = capsys.readouterr()
     assert "note: finding" not in again.err  # what is remembered is not sought
@@ -417,4 +417,4 @@ def test_the_command_says_how_it_answered(
     shutil.copytree(photographs, tmp_path / "data" / "test")
     assert cli.main(["eval", str(file), str(tmp_path / "data"), "--out", str(tmp_path / "e")]) == 0
     assert "note: answered by " in capsys.readouterr().err
-    assert "fp32: probabilities within" in (tmp_path / "e/report.html").read_text("utf-8")
+    assert ": probabilities within" in (tmp_path / "e/report.html").read_text("utf-8")

@@ -36,6 +36,7 @@ from resnetkit.export.parted import Parted, parted
 from resnetkit.export.quantizing import Graph, Scale, Seen, quantized, shifts
 from resnetkit.export.runtimes import RUNTIMES, loaded
 from resnetkit.units import Taps
+from resnetkit.verbs import exporting
 
 MISSING = [name for name in ("onnx", "onnxruntime", "openvino") if importlib.util.find_spec(name) is None]
 if MISSING and os.environ.get("CI") != "true":
@@ -581,3 +582,9 @@ def test_other_tasks_are_judged_by_their_own_figure(task: str, judge: str, figur
         getattr(load_export(str(there)).evaluate(tmp_path / "list.csv"), judge)
     )
     assert found["test"]["float32"] > 0.3
+    assert (proof["figure"], proof["pictures"]) == (figure, 30)
+    assert proof["here"] == pytest.approx(found["test"]["float32"], abs=1e-4)
+    assert proof["there"] == pytest.approx(found["test"]["int8"], abs=1e-4)
+    said = exporting.told(proof)
+    assert f"{figure} {proof['there']:.4f} in the file, {proof['here']:.4f} in torch" in said
+    assert f"{figure} on test: {found['test']['float32']:.4f} in float32" in said

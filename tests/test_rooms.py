@@ -28,8 +28,8 @@ ROOMS = """
     data.examples data.boxes data.erase data.operations data.jitter data.policies data.augment data.order data.batches
     inputs answers
     metrics reject intervals calibration pairs rejection slices
-    kinds safetensor modelfile export.metadata instructions dialects foreign pretrained weights create assumptions
-    prediction mirror scored
+    kinds safetensor modelfile likeness export.metadata instructions dialects foreign pretrained weights create
+    assumptions prediction mirror scored
     targets finetuning settings idle resolve
     mapstore engine.device engine.memory engine.stop engine.history engine.schedule engine.adam engine.trust engine.muon
     engine.optim engine.losses engine.average engine.noise engine.mix engine.checkpoint engine.pull engine.teacher

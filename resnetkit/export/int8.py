@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit import metrics
+from resnetkit import likeness
 from resnetkit.answers import join
 from resnetkit.data.parts import Part
 from resnetkit.deployed import Deployed
@@ -212,8 +212,7 @@ class Lowering:
             raise DataError("no picture of val or of test can be read", "give other data")
         said = "val" if part is self.parted.val else "test"
         self.unread |= dict.fromkeys(left_out(said, part, [i for i, _ in answers.errors]))
-        figures = metrics.judged(self.card.task, answers.logits, answers.labels, self.card.scale)
-        return figures[TASKS[self.card.task].judge], len(answers.labels)
+        return likeness.figure(self.card, answers.logits, answers.labels), len(answers.labels)
 
     def opened(self, graph: bytes) -> Ask:
         for file in self.folder.glob("try*"):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnetkit import metrics
+from resnetkit import likeness, metrics
 from resnetkit.errors import WeightsError
 from resnetkit.export.graph import ANSWERS, LOGITS, TENSOR, Takes
 from resnetkit.export.int8 import Lowered
@@ -18,6 +18,7 @@ from resnetkit.export.runtimes import Ask, Runtime
 from resnetkit.export.samples import Asked, Pictures, samples
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
+from resnetkit.tasks import TASKS
 
 CLOSE = 1e-4  # by which float32 numbers may differ, as a share of the largest where that is above 1
 LEVEL = 1.001  # of 255, by which the pictures may that the network sees
@@ -36,9 +37,10 @@ class Proof:
     logits: float  # largest difference, to those of torch for what the network sees
     largest: float  # of the logits
     tolerance: float | None  # for those of the picture with the largest; None of int8, which rounds
-    same: float | None  # share of pictures whose likeliest class is the original's, from picture to answer
-    accuracy_here: float | None  # of the original, in torch
-    accuracy_there: float | None  # of the file
+    same: float | None  # share of pictures whose likeliest class, or tags, are the original's, from picture to answer
+    figure: str  # that the task is judged by, in words
+    here: float | None  # that of the original, in torch
+    there: float | None  # that of the file
     int8: Lowered | None = None  # what that costs
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,9 +83,8 @@ class Prover:
         pictures = list(asked) if data else built_in
         tries = [self.tried(name, some) for name, some, _ in pictures]
         here, there = (np.concatenate([getattr(one, side) for one in tries]) for side in ("here", "there"))
-        labels = np.array([label for *_, label in pictures])
-        largest, classes = float(np.abs(here).max()), self.card.task == "classes"
-        right = [float((side.argmax(1) == labels).mean()) if data and classes else None for side in (here, there)]
+        labels = np.array([label for *_, label in pictures if label is not None])
+        right = [likeness.figure(self.card, side, labels) if len(labels) else None for side in (here, there)]
         return Proof(
             runtime=self.runtime.says,
             precision="int8" if self.lowered else "float32",
@@ -91,11 +92,12 @@ class Prover:
             data=data,
             levels=max(one.levels for one in tries) if self.see else None,
             logits=max(one.apart for one in tries),
-            largest=largest,
+            largest=float(np.abs(here).max()),
             tolerance=None if self.lowered else limit(here),
-            same=float((here.argmax(1) == there.argmax(1)).mean()) if classes else None,
-            accuracy_here=right[0],
-            accuracy_there=right[1],
+            same=likeness.same(self.card, here, there),
+            figure=TASKS[self.card.task].says,
+            here=right[0],
+            there=right[1],
             int8=self.lowered,
         )
 

@@ -1,11 +1,13 @@
 """Pictures to try a file on: digits, noise, slopes, and sides and colours that no photograph has."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Pictures = NDArray[np.uint8]  # (n, height, width, 3)
-Asked = tuple[str, Pictures, int | None]  # a name, pictures, and their class where it is known
+Asked = tuple[str, Pictures, Any]  # a name, pictures, and their label where it is known
 
 
 def samples(size: tuple[int, int]) -> list[Pictures]:

@@ -39,7 +39,7 @@ def taken(card: Card, folder: Path | None, data: str | None, tell: Callable[[str
             missed.append(i)
             continue
         colour = np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
-        found.append((part.names[i], colour[None], int(part.labels[i]) if card.task == "classes" else None))
+        found.append((part.names[i], colour[None], part.labels[i]))
     if not found:
         raise DataError(f"no picture of {plain(data)} can be read", "give other data, or leave it out")
     for text in left_out(part.name, part, missed):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnetkit import metrics
+from resnetkit import likeness
 from resnetkit.engine.device import Machine, half
 from resnetkit.errors import LONGEST, UsageError, plain
 from resnetkit.fast.graphs import Graphs
@@ -55,9 +55,9 @@ class Row:
     speeds: list[Speed] = field(default_factory=list)
     memory: int | None = None  # bytes: the most that a process of its own held
     size: int | None = None  # bytes of the weights, as this precision holds them
-    apart: float | None = None  # largest difference of a probability or logit to torch in float32
-    same: float | None = None  # share of pictures whose likeliest class is that of torch in float32
-    accuracy: float | None = None
+    apart: float | None = None  # largest difference of a probability, or of a number in deviations, to torch in float32
+    same: float | None = None  # share of pictures whose likeliest class, or tags, are those of torch in float32
+    figure: float | None = None  # that the task is judged by
     pictures: int = 0  # that the last three are of
     error: str | None = None  # why there are no figures
 
@@ -80,7 +80,7 @@ class Pictures:
     """What the ways are asked, beside random pictures for the clock."""
 
     images: NDArray[np.uint8]  # (n, h, w, c), preprocessed
-    labels: NDArray[np.int64] | None
+    labels: NDArray[Any] | None
 
 
 def openers(
@@ -182,14 +182,10 @@ def whole(run: Run, images: NDArray[np.uint8], batch: int) -> NDArray[np.float32
 def judge(row: Row, card: Card, answers: NDArray[np.float32], wanted: NDArray[np.float32], asked: Pictures) -> None:
     """What a way costs."""
     row.pictures = len(answers)
-    if card.task == "classes":
-        warm = card.temperature
-        row.apart = float(np.abs(metrics.softmax(answers, warm) - metrics.softmax(wanted, warm)).max())
-        row.same = float((answers.argmax(1) == wanted.argmax(1)).mean())
-        if asked.labels is not None:
-            row.accuracy = float((answers.argmax(1) == asked.labels).mean())
-    else:
-        row.apart = float(np.abs(answers - wanted).max())
+    row.apart = likeness.apart(card, answers, wanted)
+    row.same = likeness.same(card, answers, wanted)
+    if asked.labels is not None:
+        row.figure = likeness.figure(card, answers, asked.labels)
 
 
 def bytes_of(network: Network, precision: str) -> int:
@@ -201,7 +197,7 @@ def bytes_of(network: Network, precision: str) -> int:
 def pareto(rows: Sequence[Row], batch: int) -> list[Row]:
     """Rows that no other beats in both speed and answers: fastest first."""
     able = [row for row in rows if row.speeds]
-    cost = {id(row): -row.accuracy if row.accuracy is not None else max(row.apart or 0.0, NOTHING) for row in able}
+    cost = {id(row): -row.figure if row.figure is not None else max(row.apart or 0.0, NOTHING) for row in able}
     clock = {id(row): row.at(batch).p50 for row in able}
     found = [
         row

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnetkit import cost, metrics
+from resnetkit import cost, likeness
 from resnetkit.engine.device import Machine
 from resnetkit.engine.evaluate import forward
 from resnetkit.engine.memory import free
@@ -123,25 +123,17 @@ class Chooser:
             if way.precision == "int8":
                 raise
             return None
-        apart = float(np.abs(self.meant(answers) - self.meant(self.wanted)).max())
-        if not self.good(way, precision, answers, apart):
+        far = likeness.apart(self.card, answers, self.wanted)
+        if not self.good(way, precision, answers, far):
             return None
-        return Found(way, run, timing(run) if timing else np.nan, apart, len(self.seen))
+        return Found(way, run, timing(run) if timing else np.nan, far, len(self.seen))
 
-    def good(self, way: Way, precision: str, answers: Logits, apart: float) -> bool:
+    def good(self, way: Way, precision: str, answers: Logits, far: float) -> bool:
         if not np.isfinite(answers).all():
             return False
         if way.precision == "fp32":
             return float(np.abs(answers - self.wanted).max()) <= limit(self.wanted)
-        return precision != "auto" or apart <= TOLERANCE / MARGIN
-
-    def meant(self, logits: Logits) -> NDArray[np.floating]:
-        """What is told of logits: probabilities, and of numbers how many deviations from their mean."""
-        if self.card.task == "numbers":
-            return logits
-        if self.card.task == "tags":
-            return metrics.sigmoid(logits)
-        return metrics.softmax(logits, self.card.temperature)
+        return precision != "auto" or far <= TOLERANCE / MARGIN
 
 
 def refuse_large(card: Card, batch: int, machine: Machine) -> None:

@@ -18,6 +18,7 @@ from resnetkit.inputs import Input, each, expand
 from resnetkit.modelfile import Card
 from resnetkit.network import Network
 from resnetkit.prediction import Prediction
+from resnetkit.tasks import TASKS
 
 MUCH = 8e12  # multiply-adds of all pictures: measuring and opening a way takes about as long as they do
 PASSES = 100  # of as many pictures as a way is tried on, without which trying them would not pay
@@ -66,7 +67,8 @@ class Compiled(Answerer):
         """The runtime and its version, the precision, and how far answers are from torch's in float32."""
         found, low = self.found, self.lowered
         if low:
-            return f"{found.way.says}, int8: {low.figure} {low.val.int8:.2%} on val, {low.val.float32:.2%} in float32"
+            int8, float32 = (f"{x:{TASKS[self.card.task].shown}}" for x in (low.val.int8, low.val.float32))
+            return f"{found.way.says}, int8: {low.figure} {int8} on val, {float32} in float32"
         where = "" if self.original.machine.device.type == "cpu" else f" on {self.original.machine.device}"
         of = "numbers in deviations" if self.card.task == "numbers" else "probabilities"
         near = f"{of} within {found.apart:.1g} of float32 in torch, on {found.pictures} pictures"

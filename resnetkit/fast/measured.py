@@ -32,6 +32,7 @@ from resnetkit.layout import lay_out
 from resnetkit.mobilenets import build
 from resnetkit.modelfile import Card
 from resnetkit.specfile import find
+from resnetkit.tasks import TASKS, Task
 from resnetkit.units import each
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
@@ -44,9 +45,10 @@ class Measured:
 
     rows: list[Row]
     about: dict[str, Any]
+    task: Task
 
     def as_dict(self) -> dict[str, Any]:
-        return {**self.about, "ways": [row.as_dict() for row in self.rows]}
+        return {**self.about, "figure": self.task.says, "ways": [row.as_dict() for row in self.rows]}
 
 
 def measure(
@@ -65,7 +67,7 @@ def measure(
     """Time a model file, a run folder, or a network by name, in every runtime and precision there is here.
 
     ``pictures`` of ``data``, evenly taken from the part that evaluate would choose, say what each way costs; without
-    data built-in pictures do, and there is no accuracy. Raises UsageError for what cannot be meant.
+    data built-in pictures do, and nothing says how often each way is right. Raises UsageError for what cannot be meant.
     """
     with TemporaryDirectory() as folder:
         mine, name = model_at(str(model), size, device, data)
@@ -93,7 +95,7 @@ def measure(
             }
         finally:
             torch.set_num_threads(before)
-    return Measured(rows, about)
+    return Measured(rows, about, TASKS[mine.card.task])
 
 
 def model_at(name: str, size: int | None, device: str, data: object) -> tuple[Classifier, str]:
@@ -120,7 +122,7 @@ def model_at(name: str, size: int | None, device: str, data: object) -> tuple[Cl
 
 
 def pictures_of(model: Classifier, data: str | os.PathLike[str] | None, most: int) -> Pictures:
-    """Preprocessed, with their classes where the model says classes."""
+    """Preprocessed, with their labels where they are of data."""
     seen = model.card.preprocess
     if data is None:
         return Pictures(np.stack([seen.apply(one) for some in samples(seen.size) for one in some]), None)
@@ -132,7 +134,7 @@ def pictures_of(model: Classifier, data: str | os.PathLike[str] | None, most: in
             labels.append(part.labels[i])
     if not images:
         raise DataError(f"no picture of {plain(data)} can be read", "give other data, or leave it out")
-    return Pictures(np.stack(images), np.array(labels) if model.card.task == "classes" else None)
+    return Pictures(np.stack(images), np.array(labels))
 
 
 def weigh(

@@ -8,10 +8,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, PercentFormatter
 
 from resnetkit.fast.bench import Row
 from resnetkit.report.pictures import BLUE, DPI, FAINT, INK, ORANGE, save
+from resnetkit.tasks import Task
 
 
-def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch: int, title: str) -> None:
-    """Draw the time of a picture over accuracy, or over what an answer changes, as PNG.
+def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch: int, title: str, task: Task) -> None:
+    """Draw the time of a picture over the figure of its task, or over what an answer changes, as PNG.
 
     Those of ``front``, which no other beats in both, are joined by a line. Bars reach from the lowest to the highest
     median of a turn.
@@ -20,11 +21,11 @@ def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch:
     axes = figure.subplots()
     axes.set_xscale("log")
     known = [row for row in rows if row.speeds]
-    right = all(row.accuracy is not None for row in known)
+    right = all(row.figure is not None for row in known)
     best = {id(row) for row in front}
 
     def place(row: Row) -> tuple[float, float]:
-        return 1000 * row.at(batch).p50 / batch, (row.accuracy if right else row.apart) or 0.0
+        return 1000 * row.at(batch).p50 / batch, (row.figure if right else row.apart) or 0.0
 
     axes.plot(*zip(*map(place, front), strict=True), color=ORANGE, linewidth=1.4, zorder=0, drawstyle="steps-post")
     for row in known:
@@ -47,8 +48,9 @@ def pareto_picture(path: Path, rows: Sequence[Row], front: Sequence[Row], batch:
     axes.set_title("orange: no other is both faster and better", loc="right", color=ORANGE, fontsize=9)
     axes.set_xlabel(f"milliseconds a picture, {batch} at a time", color=INK)
     if right:
-        axes.set_ylabel("accuracy", color=INK)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
+        axes.set_ylabel(task.says, color=INK)
+        if task.shown.endswith("%"):
+            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=2))
     else:
         axes.set_ylabel("largest change of an answer: lower is better", color=INK)
     axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))

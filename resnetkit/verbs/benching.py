@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from resnetkit.fast.bench import Row
     from resnetkit.fast.measured import Measured
 
+CHANGES = {
+    "classes": "probability",
+    "tags": "probability (same: pictures that keep all their tags)",
+    "numbers": "number, in its deviations in train",
+}
+
 
 def bench_flags(parser: Parser) -> None:
     parser.word("what", "infer: how fast it answers")
@@ -70,7 +76,7 @@ def bench(asked: Namespace, out: TextIO) -> int:
     most = max(batches)
     front = pareto(done.rows, most)
     title = f"{done.about['network']} at {done.about['size'][0]} px, {done.about['threads']} threads"
-    pareto_picture(folder / "pareto.png", done.rows, front, most, title)
+    pareto_picture(folder / "pareto.png", done.rows, front, most, title, done.task)
     for name in ("bench.json", "pareto.png"):
         print(f"wrote {plain(folder / name)}", file=sys.stderr)
     if asked.json:
@@ -108,7 +114,7 @@ def told(done: "Measured", front: Sequence["Row"]) -> str:
             p50, p99 = f"{1000 * one.p50:.2f}", f"{1000 * one.p99:.2f}"
             lines.append([name, p50, p99, turns, f"{one.passes:,}", f"{one.per_second:.1f}", f"{ratio:.2f}x"])
         found += [*line_up(lines, widest=60), ""]
-    lines = [["what it costs", "opening", "memory", "weights", "change", "same", "accuracy"]]
+    lines = [["what it costs", "opening", "memory", "weights", "change", "same", done.task.says]]
     for name, row in zip(names, rows, strict=True):
         cells = [
             name,
@@ -116,7 +122,8 @@ def told(done: "Measured", front: Sequence["Row"]) -> str:
             *("" if n is None else f"{n / 2**20:.1f} MiB" for n in (row.memory, row.size)),
         ]
         cells += ["" if row.apart is None else f"{row.apart:.1g}"]
-        cells += ["" if share is None else f"{share:.2%}" for share in (row.same, row.accuracy)]
+        cells += ["" if row.same is None else f"{row.same:.2%}"]
+        cells += ["" if row.figure is None else f"{row.figure:{done.task.shown}}"]
         lines.append(cells)
     many = (
         f"{about['pictures']} pictures of {about['data']}"
@@ -127,7 +134,7 @@ def told(done: "Measured", front: Sequence["Row"]) -> str:
         *line_up(lines, widest=60),
         "",
         "p50 and p99: of all passes; turns: lowest to highest median of a turn; ratio: to the first line",
-        f"change: the largest of a probability or number to the first line, on {many}",
+        f"change: the largest of a {CHANGES[done.task.name]} to the first line, on {many}",
         "memory: of a process that does nothing else; *: no other is both faster and better",
     ]
     if about["rounds"] == 1:

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 from resnetkit.arguments import points
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser
+from resnetkit.tasks import TASKS, Task
 from resnetkit.verbs.verb import EXPORT, KINDS, say, tell
 
 
@@ -61,6 +62,7 @@ def export(asked: Namespace, out: TextIO) -> int:
 
 def told(proof: dict[str, Any]) -> str:
     """How a file was checked, in two lines or three."""
+    task = next(task for task in TASKS.values() if task.says == proof["figure"])
     where = f"of {plain(proof['data'])}" if proof["data"] else "that are built in"
     lines = [
         f"checked in {proof['runtime']} ({proof['precision']}) against torch, on {proof['pictures']} pictures {where}:"
@@ -69,21 +71,23 @@ def told(proof: dict[str, Any]) -> str:
     allowed = "" if proof["tolerance"] is None else f" (allowed {proof['tolerance']:.2g})"
     lines.append(f"  {seen}logits within {proof['logits']:.2g} of {proof['largest']:.3g}{allowed}")
     if proof["same"] is not None:
-        lines[-1] += f", same class for {proof['same']:.1%}"
-    if proof["accuracy_here"] is not None:
-        lines.append(f"  accuracy {proof['accuracy_there']:.2%} in the file, {proof['accuracy_here']:.2%} in torch")
-    return "\n".join([*lines, *(lowered(proof["int8"]) if proof["int8"] else ())])
+        lines[-1] += f", same {'tags' if task.name == 'tags' else 'class'} for {proof['same']:.1%}"
+    if proof["here"] is not None:
+        here, there = (f"{proof[side]:{task.shown}}" for side in ("here", "there"))
+        lines.append(f"  {task.says} {there} in the file, {here} in torch")
+    return "\n".join([*lines, *(lowered(proof["int8"], task) if proof["int8"] else ())])
 
 
-def lowered(int8: dict[str, Any]) -> list[str]:
+def lowered(int8: dict[str, Any], task: Task) -> list[str]:
     """What 8 bits cost, and which layers stay in float32."""
     left = int8["float32"]
     count = f"{int8['layers'] - len(left)} of {int8['layers']} layers"
     lines = [f"int8: {count}, with scales of {int8['pictures']} pictures of {int8['scales_from']}"]
     for name, part in (("val", int8["val"]), ("test", int8["test"])):
         if part is not None:
-            shares = f"{part['float32']:.2%} in float32, {part['int8']:.2%} in int8"
-            lines += [f"  {int8['figure']} on {name}: {shares}, {lost(part['drop'])} ({part['pictures']:,} pictures)"]
+            float32, low = (f"{part[precision]:{task.shown}}" for precision in ("float32", "int8"))
+            figures = f"{float32} in float32, {low} in int8, {lost(part['drop'])}"
+            lines += [f"  {task.says} on {name}: {figures} ({part['pictures']:,} pictures)"]
     return [*lines, *(f"  in float32: {name}" for name in left)]
 
 

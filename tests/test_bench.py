@@ -181,8 +181,8 @@ def test_figures_of_turns() -> None:
 
 def test_the_front_holds_what_no_other_beats() -> None:
     slow, fast, bad = row_of("a", 2, figure=0.9), row_of("b", 1, figure=0.9), row_of("c", 0.5, figure=0.8)
-    worse = row_of("d", 3, figure=0.7)
-    assert pareto([slow, fast, bad, worse], 1) == [bad, fast]
+    worse, hardly = row_of("d", 3, figure=0.7), row_of("e", 3, figure=0.9 + 1e-6)
+    assert pareto([slow, fast, bad, worse, hardly], 1) == [bad, fast]
     assert pareto([row_of(EAGER, 2), row_of(FUSED, 1, apart=1e-6)], 1)[0].way.runtime == FUSED
     assert len(pareto([row_of(EAGER, 2), row_of(FUSED, 1, apart=1e-6)], 1)) == 1
     assert pareto([Row(slow.way, error="no")], 1) == []

@@ -197,7 +197,10 @@ def bytes_of(network: Network, precision: str) -> int:
 def pareto(rows: Sequence[Row], batch: int) -> list[Row]:
     """Rows that no other beats in both speed and answers: fastest first."""
     able = [row for row in rows if row.speeds]
-    cost = {id(row): -row.figure if row.figure is not None else max(row.apart or 0.0, NOTHING) for row in able}
+    cost = {
+        id(row): -round(row.figure / NOTHING) if row.figure is not None else max(row.apart or 0.0, NOTHING)
+        for row in able
+    }
     clock = {id(row): row.at(batch).p50 for row in able}
     found = [
         row

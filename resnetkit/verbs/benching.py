@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from resnetkit.arguments import whole
-from resnetkit.errors import UsageError, plain
+from resnetkit.errors import UsageError, many, plain
 from resnetkit.flags import Parser, value_of
 from resnetkit.run import show
 from resnetkit.verbs.verb import say
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from resnetkit.fast.bench import Row
     from resnetkit.fast.measured import Measured
 
-CHANGES = {
-    "classes": "probability",
-    "tags": "probability (same: pictures that keep all their tags)",
-    "numbers": "number, in its deviations in train",
+COSTS = {  # what is held against the first line, by task
+    "classes": ("a probability", "; same: pictures that keep their class"),
+    "tags": ("a probability", "; same: pictures that keep all their tags"),
+    "numbers": ("a number, in its deviations in train,", ""),
 }
 
 
@@ -75,7 +75,7 @@ def bench(asked: Namespace, out: TextIO) -> int:
     write_json(folder / "bench.json", done.as_dict())
     most = max(batches)
     front = pareto(done.rows, most)
-    title = f"{done.about['network']} at {done.about['size'][0]} px, {done.about['threads']} threads"
+    title = f"{done.about['network']} at {done.about['size'][0]} px, {many(done.about['threads'], 'thread')}"
     pareto_picture(folder / "pareto.png", done.rows, front, most, title, done.task)
     for name in ("bench.json", "pareto.png"):
         print(f"wrote {plain(folder / name)}", file=sys.stderr)
@@ -105,7 +105,7 @@ def told(done: "Measured", front: Sequence["Row"]) -> str:
     best = {id(row) for row in front}
     names = [f"{row.name}{' *' if id(row) in best else ''}" for row in rows]
     sides = "x".join(map(str, about["size"]))
-    found = [f"{about['model']}: {sides}, {about['threads']} threads, {about['processor']}", ""]
+    found = [f"{about['model']}: {sides}, {many(about['threads'], 'thread')}, {about['processor']}", ""]
     for i, batch in enumerate(one.batch for one in rows[0].speeds):
         lines = [[f"{batch} at a time", "p50 ms", "p99 ms", "turns", "passes", "img/s", "ratio"]]
         for name, row in zip(names, rows, strict=True):
@@ -125,16 +125,17 @@ def told(done: "Measured", front: Sequence["Row"]) -> str:
         cells += ["" if row.same is None else f"{row.same:.2%}"]
         cells += ["" if row.figure is None else f"{row.figure:{done.task.shown}}"]
         lines.append(cells)
-    many = (
+    pictures = (
         f"{about['pictures']} pictures of {about['data']}"
         if about["data"]
         else f"{about['pictures']} built-in pictures"
     )
+    what, kept = COSTS[done.task.name]
     found += [
         *line_up(lines, widest=60),
         "",
         "p50 and p99: of all passes; turns: lowest to highest median of a turn; ratio: to the first line",
-        f"change: the largest of a {CHANGES[done.task.name]} to the first line, on {many}",
+        f"change: the largest of {what} to the first line, on {pictures}{kept}",
         "memory: of a process that does nothing else; *: no other is both faster and better",
     ]
     if about["rounds"] == 1:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,18 @@ def test_streams_answer_the_parts_of_a_batch_in_order(count: int, model: Classif
     for some in (images[:count], images[:count][::-1].copy()):
         answers = run(some)
         assert np.abs(answers - model.ask(some)).max() <= limit(model.ask(some))
+
+
+@pytest.mark.parametrize("runtime", [FUSED, "onnxruntime", "openvino", "openvino in streams"])
+def test_threads_get_the_answers_to_their_own_pictures(runtime: str, model: Classifier) -> None:
+    """As of a server that asks one model from each of its threads."""
+    way = Way(runtime.removesuffix(" in streams"), "fp32", streams=runtime.endswith("streams"))
+    run = opened(way, model.card, model.model, model.machine, Graphs(model.card, model.model))
+    pictures = np.random.default_rng(4).integers(0, 256, (200, 2, 32, 32, 3), np.uint8)
+    wanted = [run(some) for some in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        for answers, alone in zip(pool.map(run, pictures), wanted, strict=True):
+            np.testing.assert_array_equal(answers, alone)
 
 
 def test_streams_are_for_batches_of_at_least_as_many(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,7 +157,13 @@ def open_openvino(
     how = {"INFERENCE_PRECISION_HINT": HINTS[precision], "INFERENCE_NUM_THREADS": threads}
     ready = core.compile_model(graph, "CPU", how)
     given = [until] if until else [port.get_any_name() for port in ready.outputs]
-    return lambda x: {name: value.copy() for name, value in zip(given, ready([x]).values(), strict=True)}
+    turn = Lock()
+
+    def ask(x: NDArray[Any]) -> Answers:
+        with turn:  # there is one place for answers, where another thread's would be written over these
+            return {name: value.copy() for name, value in zip(given, ready([x]).values(), strict=True)}
+
+    return ask
 
 
 def loaded() -> Any:

@@ -1,6 +1,7 @@
 """A network on a GPU whose steps are recorded once and replayed, so that none waits for Python (CUDA graphs)."""
 
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ class Replayed:
     def __init__(self, network: nn.Module, preprocess: Preprocess, machine: Machine) -> None:
         self.network, self.machine, self.scale = network, machine, machine.scale(preprocess)
         self.recorded: dict[int, Recording] = {}
+        self.turn = Lock()  # for threads that ask: a recording has one place for its answer
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -35,10 +37,10 @@ class Replayed:
         if not len(images):
             return np.empty((0, 0), np.float32)
         count = filled(len(images))
-        if count not in self.recorded:
-            self.recorded[count] = self.record((count, *images.shape[1:]))
-        found = self.recorded[count]
-        with torch.cuda.device(self.machine.device):
+        with self.turn, torch.cuda.device(self.machine.device):
+            if count not in self.recorded:
+                self.recorded[count] = self.record((count, *images.shape[1:]))
+            found = self.recorded[count]
             found.pixels[: len(images)].copy_(torch.from_numpy(images))
             found.graph.replay()
             return found.logits[: len(images)].float().cpu().numpy()

@@ -1,5 +1,6 @@
 """OpenVINO with a stream for each thread: the parts of a batch are answered side by side."""
 
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ class Streams:
         }
         model = core.compile_model(core.read_model(graph), "CPU", how)
         self.requests = [model.create_infer_request() for _ in range(threads)]
+        self.turn = Lock()  # for threads that ask: each request has one place for its answer
 
     def __call__(self, x: NDArray[Any]) -> NDArray[np.float32]:
         """What comes out first, (n, ...), of what goes in, (n, ...)."""
         parts = np.array_split(np.ascontiguousarray(x), min(len(self.requests), len(x)))
         begun = list(zip(self.requests, parts, strict=False))
-        for request, part in begun:
-            request.start_async({0: part}, share_inputs=True)
-        for request, _ in begun:
-            request.wait()
-        return np.concatenate([request.get_output_tensor(0).data for request, _ in begun])
+        with self.turn:
+            for request, part in begun:
+                request.start_async({0: part}, share_inputs=True)
+            for request, _ in begun:
+                request.wait()
+            return np.concatenate([request.get_output_tensor(0).data for request, _ in begun])

@@ -123,6 +123,8 @@ def check_out(out: str | None) -> None:
         )
     if {"metrics.json", "predictions.csv"} <= names:
         raise UsageError(f"--out {plain(out)} holds an evaluation already", "name another folder with --out")
+    if "bench.json" in names:
+        raise UsageError(f"--out {plain(out)} holds measurements already", "name another folder with --out")
     if names:
         raise UsageError(
             f"--out {plain(out)} holds files that are not of a run, such as {plain(min(names))}",

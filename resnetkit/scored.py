@@ -73,14 +73,21 @@ def unseen(source: Source, folder: Path | None) -> Part:
     fresh = [i for i in range(len(whole.names)) if not known or stored_digest(whole, i) not in known]
     left_out = len(whole.names) - len(fresh)
     if not fresh:
-        raise DataError(f"the model was trained with every picture of {at}", "give pictures that it has not seen")
+        raise DataError(
+            f"the model was trained or chosen with every picture of {at}",
+            "give pictures that it has not seen, or all the data of its run, whose validation part is then scored",
+        )
     if left_out and not any(stored_digest(whole, i) for i in fresh):
         raise DataError(
-            f"the model was trained with every picture of {at} that can be read{unread(whole)}",
+            f"the model was trained or chosen with every picture of {at} that can be read{unread(whole)}",
             "put those pictures there, or take them out, and the validation part is scored",
         )
-    share = f"all but {many(left_out, 'picture')} that it was trained with are" if left_out else "all of it is"
-    source.notes.append(f"{at} has no parts and is not what the model was trained on: {share} the test part")
+    if known:
+        share = f"all but {many(left_out, 'picture')} of its train and val parts are" if left_out else "all of it is"
+        source.notes.append(f"{at} has no parts and is not what the model was trained on: {share} the test part")
+    else:
+        what = "no run beside the model says whether it was trained on these pictures"
+        source.notes.append(f"{at} has no parts, and {what}: all of it is the test part")
     return subset(whole, np.array(fresh))
 
 

@@ -83,17 +83,22 @@ def test_other_tasks_have_their_own_figure(
     column = "tags" if task == "tags" else "red,green"
     settings: dict[str, Any] = {"model": "resnet8", "size": 16, "epochs": 1, "batch": 8, "weights": "none"}
     done = resnetkit.train("list.csv", task=task, label_column=column, out="run", **settings)
+    (tmp_path / "59.png").write_bytes(b"")
     asked = ["bench", "infer", "run", "--data", "list.csv", "--rounds", "1", "--batch", "8", "--only", "fp32"]
     assert cli.main([*asked, "--json", "--out", "found"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["figure"] == figure
+    assert (answer["figure"], answer["pictures"]) == (figure, 29)
+    assert answer["notes"] == ["left out of val, for they cannot be read: 59.png"]
     wanted = getattr(done.model.evaluate("list.csv"), judge)
     for row in answer["ways"]:
         assert row["figure"] == pytest.approx(wanted, abs=1e-4)
         assert row["same"] == (1 if task == "tags" else None)
         assert row["apart"] <= 1e-4
+    assert cli.main([*asked, "--out", "found"]) == 2
+    assert "found holds measurements already" in capsys.readouterr().err
     assert cli.main([*asked, "--out", "again"]) == 0
-    said = capsys.readouterr().out
+    said, err = capsys.readouterr()
+    assert "note: left out of val, for they cannot be read: 59.png" in err
     assert re.search(rf"same +{figure}", said)
     assert f"{wanted:.4f}" in said
 
@@ -149,6 +154,8 @@ def test_a_way_that_fails_says_why_and_the_others_go_on(
         ["infer", "resnet2000"],
         ["infer", "nowhere.safetensors"],
         ["infer", "resnet20", "--batch", "0"],
+        ["infer", "resnet20", "--batch", ""],
+        ["infer", "resnet20", "--rounds", ""],
         ["infer", "resnet20", "--batch", "1,1"],
         ["infer", "resnet20", "--batch", "x"],
         ["infer", "resnet20", "--rounds", "0"],

@@ -312,8 +312,10 @@ def test_training_pictures_are_left_out_of_a_flat_folder_that_has_changed(tmp_pa
     subset = tmp_path / "subset"
     for name in COLOURS:
         shutil.copytree(root / name, subset / name, ignore=shutil.ignore_patterns("*_5?.*", "*_9.*"))
-    with pytest.raises(DataError, match="trained with every picture"):
+    with pytest.raises(DataError, match="chosen with every picture"):
         load(out).evaluate(subset)
+    alone = shutil.copy(out / "best.safetensors", tmp_path / "alone.safetensors")
+    assert any("no run beside the model says" in note for note in load(alone).evaluate(subset).notes)
 
 
 def test_a_class_without_pictures_does_not_count_in_the_averages(

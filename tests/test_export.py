@@ -389,6 +389,18 @@ def test_only_an_export_is_replaced(tmp_path: Path) -> None:
         assert sums[0] == sums[1] or to == "openvino", "which numbers its nodes anew each time"
 
 
+def test_a_file_that_has_the_name_of_weights_is_not_written_over(tmp_path: Path) -> None:
+    model, out, notes = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu"), tmp_path / "o.xml", "my notes"
+    model.export(to="openvino", out=out)
+    other = out.with_suffix(".bin").rename(tmp_path / "kept")
+    out.with_suffix(".bin").write_text(notes)
+    with pytest.raises(UsageError, match=r"o\.bin is there and is not part of .*o\.xml"):
+        model.export(to="openvino", out=out)
+    assert out.with_suffix(".bin").read_text() == notes
+    other.replace(out.with_suffix(".bin"))
+    model.export(to="openvino", out=out)
+
+
 def test_of_two_files_both_are_there_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu")
     real = files.write_bytes

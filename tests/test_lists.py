@@ -279,7 +279,7 @@ def test_new_lines_whose_pictures_are_missing_are_what_eval_speaks_of(tmp_path: 
     assert model.evaluate(file).split == "val"
     write(file, *lines, "gone/1.png,a", "gone/2.png,b")
     lost = "2 cannot be read: gone/1.png, gone/2.png"
-    with pytest.raises(DataError, match=rf"trained with every picture of .*list.csv that can be read; {lost}") as error:
+    with pytest.raises(DataError, match=rf"chosen with every picture of .*list.csv that can be read; {lost}") as error:
         model.evaluate(file)
     assert "take them out, and the validation part is scored" in error.value.fix
     for split in ("train", "val"):

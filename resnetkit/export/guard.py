@@ -59,6 +59,15 @@ def sealed(path: Path, texts: Mapping[str, str]) -> dict[str, str]:
     return {**whole, SEAL: canonical(seal_of(whole, found.form))}
 
 
+def paired(path: Path) -> bool:
+    """Whether the weights beside an exported file are those that it was written with."""
+    try:
+        found = read(path)
+    except WeightsError:
+        return False
+    return found.texts.get(WEIGHED) == canonical(found.weighed())
+
+
 def seal_of(texts: Mapping[str, str], form: str) -> str:
     """The SHA-256 that a file with these texts and this ``form`` is to name."""
     others = {name: text for name, text in texts.items() if name != SEAL}

@@ -9,7 +9,7 @@ import torch
 
 from resnetkit.errors import LONGEST, KitError, ResourceError, UsageError, WeightsError, plain
 from resnetkit.export.graph import Takes, drawing
-from resnetkit.export.guard import sealed
+from resnetkit.export.guard import paired, sealed
 from resnetkit.export.int8 import Lowering
 from resnetkit.export.metadata import PROOF, about, is_export
 from resnetkit.export.parted import Parted
@@ -87,8 +87,8 @@ def check_out(out: Path, runtime: Runtime) -> None:
     if there and not is_export(out):
         raise UsageError(f"{plain(there[0])} is there and is not an export", "name another file to write")
     for path in there[1:]:
-        if path.is_symlink() or not path.is_file():
-            raise UsageError(f"{plain(path)} is there and is not an export", "name another file to write")
+        if path.is_symlink() or not path.is_file() or not paired(out):
+            raise UsageError(f"{plain(path)} is there and is not part of {plain(out)}", "name another file to write")
 
 
 def exists(path: Path) -> bool:

@@ -81,6 +81,7 @@ class Pictures:
 
     images: NDArray[np.uint8]  # (n, h, w, c), preprocessed
     labels: NDArray[Any] | None
+    notes: tuple[str, ...] = ()  # what to say of them
 
 
 def openers(

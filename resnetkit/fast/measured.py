@@ -20,7 +20,7 @@ from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.errors import DataError, UsageError, plain
 from resnetkit.examining import part_of
-from resnetkit.export.parted import evenly, parted
+from resnetkit.export.parted import evenly, left_out, parted
 from resnetkit.export.samples import samples
 from resnetkit.fast.bench import Pictures, Row, bench
 from resnetkit.fast.choice import refuse_large
@@ -92,6 +92,7 @@ def measure(
                 "rounds": rounds,
                 "device": str(mine.machine.device),
                 "processor": processor(),
+                "notes": list(asked.notes),
             }
         finally:
             torch.set_num_threads(before)
@@ -127,14 +128,17 @@ def pictures_of(model: Classifier, data: str | os.PathLike[str] | None, most: in
     if data is None:
         return Pictures(np.stack([seen.apply(one) for some in samples(seen.size) for one in some]), None)
     _, _, part = part_of(model.card, model.folder, data)
-    images, labels = [], []
+    images, labels, missed = [], [], []
     for i in evenly(part, most):
-        with suppress(DataError):
+        try:
             images.append(model.seen(part.read(i).pixels))
-            labels.append(part.labels[i])
+        except DataError:
+            missed.append(i)
+            continue
+        labels.append(part.labels[i])
     if not images:
         raise DataError(f"no picture of {plain(data)} can be read", "give other data, or leave it out")
-    return Pictures(np.stack(images), np.array(labels))
+    return Pictures(np.stack(images), np.array(labels), left_out(part.name, part, missed))
 
 
 def weigh(

@@ -9,7 +9,7 @@ from resnetkit.arguments import whole
 from resnetkit.errors import UsageError, many, plain
 from resnetkit.flags import Parser, value_of
 from resnetkit.run import show
-from resnetkit.verbs.verb import say
+from resnetkit.verbs.verb import say, tell
 
 if TYPE_CHECKING:
     from resnetkit.fast.bench import Row
@@ -40,11 +40,11 @@ def bench_flags(parser: Parser) -> None:
 def bench(asked: Namespace, out: TextIO) -> int:
     if asked.what != "infer":
         raise UsageError(f"resnet bench measures infer, not {show(asked.what)}", "write: resnet bench infer MODEL")
-    batches = [whole("--batch", one, 1, 4096) for one in (asked.batch or "1,32").split(",")]
+    batches = [whole("--batch", one, 1, 4096) for one in ("1,32" if asked.batch is None else asked.batch).split(",")]
     if len(set(batches)) < len(batches):
         raise UsageError(f"--batch names {asked.batch}, one of them twice", "name each once")
-    rounds = whole("--rounds", asked.rounds or "5", 1, 1000)
-    pictures = whole("--pictures", asked.pictures or "1000", 1, 1_000_000)
+    rounds = whole("--rounds", "5" if asked.rounds is None else asked.rounds, 1, 1000)
+    pictures = whole("--pictures", "1000" if asked.pictures is None else asked.pictures, 1, 1_000_000)
     if asked.pictures is not None and asked.data is None:
         raise UsageError("--pictures is of --data, and none is given", "leave it out, or give --data")
     size = None if asked.size is None else value_of("size", asked.size)
@@ -77,6 +77,8 @@ def bench(asked: Namespace, out: TextIO) -> int:
     front = pareto(done.rows, most)
     title = f"{done.about['network']} at {done.about['size'][0]} px, {many(done.about['threads'], 'thread')}"
     pareto_picture(folder / "pareto.png", done.rows, front, most, title, done.task)
+    for note in done.about["notes"]:
+        tell(note)
     for name in ("bench.json", "pareto.png"):
         print(f"wrote {plain(folder / name)}", file=sys.stderr)
     if asked.json:

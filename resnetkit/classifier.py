@@ -11,6 +11,7 @@ from resnetkit import modelfile
 from resnetkit.answerer import Answerer
 from resnetkit.answers import Heat, Pictures
 from resnetkit.data.decode import MAX_PIXELS, decode
+from resnetkit.data.lists import Columns
 from resnetkit.engine.device import Machine, choose
 from resnetkit.engine.evaluate import forward
 from resnetkit.errors import UsageError, WeightsError, plain
@@ -64,6 +65,7 @@ class Classifier(Answerer):
         batch: int | None = None,
         data: str | os.PathLike[str] | None = None,
         max_drop: float | None = None,
+        columns: Columns | None = None,
     ) -> Compiled:
         """A copy that answers in the fastest way found on this machine: a runtime and a precision.
 
@@ -81,9 +83,10 @@ class Classifier(Answerer):
             raise UsageError(f"batch is {batch!r}, not a whole number from 1 to {LARGEST}", "leave it out")
         if data is not None and precision != "int8":
             raise UsageError("data are for the scales of int8", 'leave data out, or use precision="int8"')
+        refuse_columns(columns, data)
         drop = asked_drop("onnx", precision if precision == "int8" else None, max_drop, data)
         if drop is not None:
-            graphs = Graphs(self.card, self.model, lambda: parted(self.card, self.folder, path_of(data)), drop)
+            graphs = Graphs(self.card, self.model, lambda: parted(self.card, self.folder, path_of(data), columns), drop)
             return Compiled(self, precision, batch, graphs)
         choose(str(self.machine.device), precision)
         return Compiled(self, precision, batch)
@@ -137,13 +140,14 @@ class Classifier(Answerer):
         data: str | os.PathLike[str] | None = None,
         precision: str | None = None,
         max_drop: float | None = None,
+        columns: Columns | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> Exported:
         """Write the model as another program takes it: ``to`` torchvision, timm, onnx, openvino or torch.
 
         For the last three the file takes pictures as they are, or with ``input`` "tensor" what the network takes,
         and is kept only if it answers as the model: about up to 200 pictures of ``data``, as evaluate chooses them, or
-        about built-in ones.
+        about built-in ones. ``columns`` are those of a list of ``data``, as trained if nothing is said.
         ``precision`` is fp32 or int8, for which ``data`` give the scales, and which may lose ``max_drop`` points on
         val, 0.5 if nothing is said, of what the task is judged by; layers that cost more stay in float32. ``tell``
         hears how far that is, which may take minutes.
@@ -151,6 +155,7 @@ class Classifier(Answerer):
         WeightsError for a network that the other does not have, or a file that does not answer as it should;
         ResourceError where a package is missing.
         """
+        refuse_columns(columns, data)
         if to not in RUNTIMES:
             given = (("input", input), ("data", data), ("precision", precision), ("max-drop", max_drop))
             for name, value in given:
@@ -163,15 +168,21 @@ class Classifier(Answerer):
         told = None if data is None else str(data)
         takes = input or "picture"
         drop = asked_drop(to, precision, max_drop, data)
-        lower = None if drop is None else (drop, lambda: parted(self.card, self.folder, str(told)))
+        lower = None if drop is None else (drop, lambda: parted(self.card, self.folder, str(told), columns))
         notes = duties(self.card, answers=input != "tensor")
 
         def pictures() -> list[Asked]:
-            return taken(self.card, self.folder, told, notes.append)
+            return taken(self.card, self.folder, told, notes.append, columns)
 
         how, proof = write(self.card, self.model, to, Path(out), takes, pictures, told, lower, tell)
         notes += proof.int8.notes if proof.int8 else ()
         return Exported(Path(out), to, self.card.model, how, tuple(dict.fromkeys(notes)), proof.as_dict())
+
+
+def refuse_columns(columns: Columns | None, data: object) -> None:
+    """UsageError for what columns hold where there are no data."""
+    if columns is not None and data is None:
+        raise UsageError("columns are of data, and none are given", "leave them out, or give --data")
 
 
 TAKE = "resnet predict, resnet eval and resnetkit.load_export"  # exported files

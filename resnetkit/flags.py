@@ -3,7 +3,7 @@
 import argparse
 import re
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -198,9 +198,9 @@ def placeholder(name: str) -> str:
     return PLACEHOLDERS.get(name, {int: "N", float: "X"}.get(kind, "TEXT"))
 
 
-def given(asked: argparse.Namespace) -> dict[str, Any]:
-    """The settings of Run that stand on the command line, as values."""
-    return {n: value_of(n, text) for n, text in vars(asked).items() if n in HINTS and text is not None}
+def given(asked: argparse.Namespace, names: Container[str] = HINTS) -> dict[str, Any]:
+    """The settings of Run that stand on the command line, as values; ``names`` are those that a verb means so."""
+    return {n: value_of(n, text) for n, text in vars(asked).items() if n in names and text is not None}
 
 
 def value_of(name: str, text: str | bool) -> Any:

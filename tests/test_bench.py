@@ -94,6 +94,12 @@ def test_other_tasks_have_their_own_figure(
         assert row["figure"] == pytest.approx(wanted, abs=1e-4)
         assert row["same"] == (1 if task == "tags" else None)
         assert row["apart"] <= 1e-4
+    Path("renamed.csv").write_text(Path("list.csv").read_text("utf-8").replace("image,tags", "scan,tags"))
+    names = {"list.csv": "renamed.csv", "8": "1,8"}
+    words = [names.get(word, word) for word in asked] + ["--image-column", "scan"]
+    assert cli.main([*words[:-2], "--out", "again"]) == 3
+    assert cli.main([*words, "--out", "renamed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ways"][0]["figure"] == answer["ways"][0]["figure"]
     assert cli.main([*asked, "--out", "found"]) == 2
     assert "found holds measurements already" in capsys.readouterr().err
     assert cli.main([*asked, "--out", "again"]) == 0
@@ -165,6 +171,7 @@ def test_a_way_that_fails_says_why_and_the_others_go_on(
         ["infer", "resnet20", "--only", "onnxruntime,bf16"],
         ["infer", "resnet20", "--data", "digits"],
         ["infer", "resnet20", "--pictures", "5"],
+        ["infer", "resnet20", "--label-column", "x"],
         ["infer", "resnet20", "--size", "0"],
         ["infer", "r3d_18"],
         ["infer", "model.onnx"],

@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ import resnetkit
 from resnetkit import cli
 from resnetkit.classifier import Classifier
 from resnetkit.data.decode import Picture
+from resnetkit.data.lists import Columns
 from resnetkit.data.parts import Part, subset
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.deployed import load_export
@@ -588,3 +590,13 @@ def test_other_tasks_are_judged_by_their_own_figure(task: str, judge: str, figur
     said = exporting.told(proof)
     assert f"{figure} {proof['there']:.4f} in the file, {proof['here']:.4f} in torch" in said
     assert f"{figure} on test: {found['test']['float32']:.4f} in float32" in said
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_text((tmp_path / "list.csv").read_text("utf-8").replace("image,tags", "scan,tags"), "utf-8")
+    words = ["export", out, "--to", "onnx", "--out", str(there), "--data", str(renamed)]
+    words += ["--precision", "int8", "--max-drop", "5"]
+    assert cli.main(words) == 3
+    assert cli.main([*words, "--image-column", "scan"]) == 0
+    with pytest.raises(UsageError, match="columns are of data"):
+        done.model.export(to="onnx", out=there, columns=Columns(image="scan"))
+    low = done.model.compiled("int8", data=renamed, max_drop=5, columns=Columns(image="scan"))
+    assert re.search(rf"int8: {figure} [01]\.\d{{4}} on val", low.runs_on)

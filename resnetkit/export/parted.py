@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from resnetkit.data.decode import MAX_PIXELS
+from resnetkit.data.lists import Columns
 from resnetkit.data.parts import Part, subset
 from resnetkit.data.split import carve
 from resnetkit.errors import DataError, UsageError, plain, some
@@ -28,13 +29,13 @@ class Parted:
     notes: tuple[str, ...]  # what is worth saying of them
 
 
-def parted(card: Card, folder: Path | None, data: str) -> Parted:
+def parted(card: Card, folder: Path | None, data: str, columns: Columns | None = None) -> Parted:
     """Train, val and test as evaluate would choose them, for the model of ``card``, whose run is in ``folder``.
 
     Where nothing says what val is, a tenth of train is, evenly of each class. Raises UsageError for data that have
     neither, DataError for what cannot be read.
     """
-    source = opened(card, data, told_of(card, None), MAX_PIXELS)
+    source = opened(card, data, told_of(card, columns), MAX_PIXELS)
     if source.task != card.task:
         what = f"the labels of {plain(data)} are {source.task}, and the model says {card.task}"
         raise DataError(what, "give data with such labels")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnetkit.data.lists import Columns
 from resnetkit.errors import DataError, plain
 from resnetkit.examining import part_of
 from resnetkit.export.parted import left_out
@@ -14,7 +15,9 @@ from resnetkit.modelfile import Card
 MOST = 200
 
 
-def taken(card: Card, folder: Path | None, data: str | None, tell: Callable[[str], None]) -> list[Asked]:
+def taken(
+    card: Card, folder: Path | None, data: str | None, tell: Callable[[str], None], columns: Columns | None = None
+) -> list[Asked]:
     """Up to 200 of the part that evaluate would choose, evenly; of those that cannot be read ``tell`` hears.
 
     Where there is a train part alone it has to do, and ``tell`` hears of it. None without data. ``folder`` is that of
@@ -23,10 +26,10 @@ def taken(card: Card, folder: Path | None, data: str | None, tell: Callable[[str
     if data is None:
         return []
     try:
-        _, _, part = part_of(card, folder, data)
+        _, _, part = part_of(card, folder, data, columns=columns)
     except DataError as error:
         try:
-            _, _, part = part_of(card, folder, data, "train")
+            _, _, part = part_of(card, folder, data, "train", columns=columns)
         except DataError:
             raise error from None
         tell(f"{plain(data)} has a train part alone: the file was tried on pictures that the model may have learned")

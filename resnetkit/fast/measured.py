@@ -16,6 +16,7 @@ import torch
 
 from resnetkit import modelfile
 from resnetkit.classifier import Classifier, load
+from resnetkit.data.lists import Columns
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
 from resnetkit.errors import DataError, UsageError, plain
@@ -58,6 +59,7 @@ def measure(
     rounds: int = 5,
     data: str | os.PathLike[str] | None = None,
     pictures: int = 1000,
+    columns: Columns | None = None,
     only: Sequence[str] = (),
     size: int | None = None,
     threads: int | None = None,
@@ -76,8 +78,8 @@ def measure(
             if threads:
                 torch.set_num_threads(threads)
             refuse_large(mine.card, max(batches), mine.machine)
-            asked = pictures_of(mine, data, pictures)
-            parts = None if data is None else partial(parted, mine.card, mine.folder, str(data))
+            asked = pictures_of(mine, data, pictures, columns)
+            parts = None if data is None else partial(parted, mine.card, mine.folder, str(data), columns)
             graphs = Graphs(mine.card, mine.model, parts)
             rows = bench(mine.card, mine.model, mine.machine, graphs, batches, rounds, asked, only, watch)
             if mine.machine.device.type == "cpu" and sys.platform != "win32":
@@ -122,12 +124,14 @@ def model_at(name: str, size: int | None, device: str, data: object) -> tuple[Cl
     return Classifier(card, network, choose(device, "fp32")), f"{name}, weights as at the start of training"
 
 
-def pictures_of(model: Classifier, data: str | os.PathLike[str] | None, most: int) -> Pictures:
+def pictures_of(
+    model: Classifier, data: str | os.PathLike[str] | None, most: int, columns: Columns | None = None
+) -> Pictures:
     """Preprocessed, with their labels where they are of data."""
     seen = model.card.preprocess
     if data is None:
         return Pictures(np.stack([seen.apply(one) for some in samples(seen.size) for one in some]), None)
-    _, _, part = part_of(model.card, model.folder, data)
+    _, _, part = part_of(model.card, model.folder, data, columns=columns)
     images, labels, missed = [], [], []
     for i in evenly(part, most):
         try:

@@ -111,7 +111,7 @@ def flags_of(asked: Namespace) -> list[str]:
 
 def told_of(asked: Namespace) -> tuple[dict[str, Any], str | None]:
     """What is said of the columns of a list, and the pattern that says what belongs together."""
-    said = given(asked)
+    said = given(asked, (*ASKED, *GROUPED))
     off = [name for name in GROUPED if name in said and said[name] is None]
     if off:
         flag = f"--{off[0].replace('_', '-')}"

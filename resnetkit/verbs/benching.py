@@ -9,6 +9,7 @@ from resnetkit.arguments import whole
 from resnetkit.errors import UsageError, many, plain
 from resnetkit.flags import Parser, value_of
 from resnetkit.run import show
+from resnetkit.verbs.answering import ASKED, told_of
 from resnetkit.verbs.verb import say, tell
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def bench_flags(parser: Parser) -> None:
     parser.flag("rounds", "turns that every way takes [5]", "N")
     parser.flag("data", "pictures that say what each way costs; built-in ones if nothing is said", "DATA")
     parser.flag("pictures", "at most so many of --data, evenly [1000]", "N")
+    parser.settings(ASKED)
     parser.flag("only", "runtimes and precisions, such as openvino,bf16 [all that are here]", "NAMES")
     parser.flag("size", "side of the pictures that the network sees [its own]", "N")
     parser.flag("threads", "that compute [as many as cores]", "N")
@@ -47,12 +49,16 @@ def bench(asked: Namespace, out: TextIO) -> int:
     pictures = whole("--pictures", "1000" if asked.pictures is None else asked.pictures, 1, 1_000_000)
     if asked.pictures is not None and asked.data is None:
         raise UsageError("--pictures is of --data, and none is given", "leave it out, or give --data")
+    named, _ = told_of(asked)
+    if named and asked.data is None:
+        raise UsageError("columns are of --data, and none is given", "leave them out, or give --data")
     size = None if asked.size is None else value_of("size", asked.size)
     threads = None if asked.threads is None else whole("--threads", asked.threads, 1, 1024)
     only = [] if asked.only is None else [word.strip() for word in asked.only.split(",")]
     device = "auto" if asked.device is None else value_of("device", asked.device)
 
     from resnetkit import runfolder
+    from resnetkit.data.lists import Columns
     from resnetkit.fast.bench import pareto
     from resnetkit.fast.measured import measure
     from resnetkit.files import write_json
@@ -65,6 +71,7 @@ def bench(asked: Namespace, out: TextIO) -> int:
         rounds=rounds,
         data=asked.data,
         pictures=pictures,
+        columns=Columns(**named) if named else None,
         only=only,
         size=size,
         threads=threads,

@@ -7,6 +7,7 @@ from resnetkit.arguments import points
 from resnetkit.errors import UsageError, plain
 from resnetkit.flags import Parser
 from resnetkit.tasks import TASKS, Task
+from resnetkit.verbs.answering import ASKED, told_of
 from resnetkit.verbs.verb import EXPORT, KINDS, say, tell
 
 
@@ -26,6 +27,7 @@ def export_flags(parser: Parser) -> None:
     parser.flag(
         "max-drop", "of int8: points that val may lose, 0 to 10; layers that cost more stay float32 [0.5]", "POINTS"
     )
+    parser.settings(ASKED)
     parser.flag("json", "print one JSON document, and nothing else on stdout")
 
 
@@ -34,7 +36,12 @@ def export(asked: Namespace, out: TextIO) -> int:
         if getattr(asked, name) is None:
             raise UsageError(f"resnet export needs --{name}", f"write: resnet export {EXPORT}")
 
+    named, _ = told_of(asked)
+    if named and asked.data is None:
+        raise UsageError("columns are of --data, and none is given", "leave them out, or give --data")
+
     import resnetkit
+    from resnetkit.data.lists import Columns
 
     model = resnetkit.load(asked.model, device="cpu")
     drop = points("--max-drop", asked.max_drop)
@@ -45,6 +52,7 @@ def export(asked: Namespace, out: TextIO) -> int:
         data=asked.data,
         precision=asked.precision,
         max_drop=drop,
+        columns=Columns(**named) if named else None,
         tell=tell,
     )
     for text in done.notes:

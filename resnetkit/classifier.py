@@ -18,7 +18,7 @@ from resnetkit.errors import UsageError, WeightsError, plain
 from resnetkit.explain.embeddings import Embeddings, Features, fingerprint
 from resnetkit.explain.explanation import Explanation, explain, heating
 from resnetkit.export.graph import Takes
-from resnetkit.export.int8 import asked_drop
+from resnetkit.export.int8 import TAKERS, asked_drop
 from resnetkit.export.parted import parted
 from resnetkit.export.samples import Asked
 from resnetkit.export.taken import taken
@@ -161,7 +161,8 @@ class Classifier(Answerer):
             for name, value in given:
                 if value is not None:
                     what = f"{name} is {plain(value)}, and an export to {plain(to)} is weights alone"
-                    raise UsageError(what, f"leave --{name} out, or use --to {' or '.join(RUNTIMES)}")
+                    takers = TAKERS if name in ("precision", "max-drop") else RUNTIMES
+                    raise UsageError(what, f"leave --{name} out, or use --to {' or '.join(takers)}")
             return export(self.card, self.model.state_dict(), to=to, out=Path(out))
         if input not in (None, "picture", "tensor"):
             raise UsageError(f"input is {plain(input)}", "use picture or tensor")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from resnetkit.answerer import Answerer
 from resnetkit.answers import Answers, Ask, Pictures, answered_whole, in_colour, stacked
 from resnetkit.data.parts import Part
+from resnetkit.errors import UsageError, plain
 from resnetkit.export.metadata import precision_of
 from resnetkit.export.runtimes import Ask as Run
 from resnetkit.export.runtimes import Runtime
@@ -19,6 +20,7 @@ from resnetkit.modelfile import Card
 from resnetkit.opening import Opening
 
 LOGITS = "logits"  # of what comes out of every file
+MOST_THREADS = 1024
 
 
 class Deployed(Answerer):
@@ -62,8 +64,12 @@ class Deployed(Answerer):
 def load_export(path: str | os.PathLike[str] | Opening, threads: int = 0) -> Deployed:
     """A file that `resnet export` wrote, ready to answer with so many threads, 0 for as many as the runtime likes.
 
-    Raises WeightsError for a file that is not one, or not as it was written; ResourceError without its runtime.
+    Raises WeightsError for a file that is not one, or not as it was written; ResourceError without its runtime;
+    UsageError for what is no number of threads.
     """
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= MOST_THREADS:
+        what = f"threads is {plain(threads)}, not a whole number from 0 to {MOST_THREADS}"
+        raise UsageError(what, "leave it out for as many as the runtime likes")
     begun = path if isinstance(path, Opening) else Opening(path_of(path, "the file"), threads)
     precision = precision_of(begun.content.texts)
     return Deployed(begun.card, begun.takes, begun.opened(), begun.runtime, begun.file.parent, precision)

@@ -133,6 +133,9 @@ def test_what_cannot_be_meant(files: dict[str, Path], data: Path, tmp_path: Path
     refused(resnet("eval", files["onnx"], data, *save), 2, "exported one")
     with pytest.raises(UsageError, match="load_export"):
         load(files["onnx"])
+    for threads in (-1, 1.5, "two", True):
+        with pytest.raises(UsageError, match="not a whole number from 0 to 1024"):
+            load_export(files["onnx"], threads=threads)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from resnetkit.export.nodes import Nodes
 from resnetkit.export.parted import Parted, parted
 from resnetkit.export.quantizing import Graph, Scale, Seen, quantized, shifts
 from resnetkit.export.runtimes import RUNTIMES, loaded
+from resnetkit.reject import Reject
 from resnetkit.units import Taps
 from resnetkit.verbs import exporting
 
@@ -515,7 +516,8 @@ def test_what_is_val_where_nobody_said_so(tmp_path: Path) -> None:
 
 
 def test_a_train_part_alone_is_enough_and_said(tmp_path: Path) -> None:
-    model = resnetkit.load(saved(tmp_path / "m.safetensors"), device="cpu")
+    reject = Reject(threshold=0.4, risk=0.1, sure=0.95, bound=0.05, coverage=0.9, n=100)
+    model = resnetkit.load(saved(tmp_path / "m.safetensors", reject=reject), device="cpu")
     data = folder(tmp_path / "d", *(f"train/{name}/{i}.png" for name in "abcde" for i in range(4)))
     for precision, drop in (("fp32", None), ("int8", 10.0)):
         out = tmp_path / f"{precision}.onnx"
@@ -525,6 +527,7 @@ def test_a_train_part_alone_is_enough_and_said(tmp_path: Path) -> None:
         tried = "has a train part alone: the file was tried on pictures that the model may have learned"
         assert any(tried in note for note in done.notes)
         assert any("has no val part" in note for note in done.notes) == (precision == "int8")
+        assert any("is not measured for those of int8" in note for note in done.notes) == (precision == "int8")
     broken = folder(tmp_path / "b", "train/a/1.png", "train/f/2.png")
     with pytest.raises(DataError, match="class that the model does not have: f"):
         model.export(to="onnx", out=tmp_path / "no.onnx", data=broken)
@@ -542,7 +545,10 @@ def test_a_train_part_alone_is_enough_and_said(tmp_path: Path) -> None:
         ({"precision": "int8", "data": "digits", "max_drop": float("nan")}, "max-drop is nan"),
         ({"precision": "int8", "data": "digits", "max_drop": True}, "max-drop is True"),
         ({"to": "timm", "precision": "int8"}, "an export to timm is weights alone .*leave --precision out"),
-        ({"to": "timm", "max_drop": 0.5}, "an export to timm is weights alone .*leave --max-drop out"),
+        (
+            {"to": "timm", "max_drop": 0.5},
+            "an export to timm is weights alone .*leave --max-drop out, or use --to onnx or openvino\\)",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_said(given: dict[str, Any], says: str, tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ class Lowering:
             self.tell(f"int8: confirming it on test, {len(self.parted.test.names):,} pictures")
         test = self.scored(drawing, self.parted.test, None) if self.parted.test else None
         notes = (*self.parted.notes, *self.unread)
+        if self.card.reject:
+            notes += ("the threshold was chosen by answers of float32; its promise is not measured for those of int8",)
         figure = TASKS[self.card.task].says
         if test and test.drop > max_drop:
             notes += (f"on test int8 loses {test.drop:.2f} points of {figure}, more than the {max_drop:g} of val",)

@@ -110,8 +110,8 @@ def test_trained_weights_lose_little_on_photographs(
     words = ["import", str(weights), "--model", "resnet20", "--out", str(path), "--classes", names, "--size", "32"]
     assert cli.main([*words, "--crop", "1", "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]) == 0
 
-    def tenth(card: Any, run: Path | None, data: str) -> Parted:
-        found = parted(card, run, data)
+    def tenth(card: Any, *how: Any) -> Parted:
+        found = parted(card, *how)
         assert found.test is not None
         val, test = (subset(part, np.arange(0, len(part.names), 10)) for part in (found.val, found.test))
         return replace(found, val=val, test=test)
@@ -135,8 +135,8 @@ def test_pictures_that_cannot_be_read_are_not_counted_and_are_named(
 ) -> None:
     """A picture of val is broken, and one of train."""
 
-    def broken(card: Any, run: Path | None, data: str) -> Parted:
-        found = parted(card, run, data)
+    def broken(card: Any, *how: Any) -> Parted:
+        found = parted(card, *how)
         return replace(found, val=spoiled(found.val, 3), scales=spoiled(found.scales, 0))
 
     def spoiled(part: Part, row: int) -> Part:

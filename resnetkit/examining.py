@@ -1,7 +1,7 @@
 """A model is asked every picture of one part of some data, and the answers become figures."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -81,6 +81,19 @@ def part_of(
     group_pattern: str | None = None,
 ) -> tuple[Source, str, Part]:
     """The data, and the part of it that the model of ``card`` is asked, with its name."""
+    source, held_by = source_of(card, data, max_pixels=max_pixels, columns=columns, group_pattern=group_pattern)
+    return source, *scored(card, source, split, folder, held_by)
+
+
+def source_of(
+    card: Card,
+    data: str | os.PathLike[str],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    columns: Columns | None = None,
+    group_pattern: str | None = None,
+) -> tuple[Source, Sequence[str] | None]:
+    """The data in the terms of a model, and the groups that its validation part was carved by."""
     told = told_of(card, columns)
     source = opened(card, path_of(data), told, max_pixels)
     if columns is not None and source.kind != "list" and not columns.asked() <= set(source.columns):
@@ -94,8 +107,7 @@ def part_of(
     if columns is not None and columns.group not in (None, card.run.get("group_column")):
         before = opened(card, path_of(data), replace(told, group=None), max_pixels)
     whole = before.parts.get("all") or before.parts.get("train")
-    source = grouped_as(card, source, columns, group_pattern)
-    return source, *scored(card, source, split, folder, whole.groups if whole else None)
+    return grouped_as(card, source, columns, group_pattern), whole.groups if whole else None
 
 
 def opened(card: Card, data: str, told: Columns, max_pixels: int) -> Source:

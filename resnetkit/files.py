@@ -62,12 +62,10 @@ def sync_folder(folder: Path) -> None:
 
 def hint(error: OSError) -> str:
     match error.errno:
-        case 28 | 122:
+        case 28 | 122 | None:  # of which nothing is known but that it could not be written
             return "free some space on that disk, or write to another one"
         case 13 | 1 | 30:
             return "choose a folder you may write to"
         case 27:
             return "allow larger files (ulimit -f), or write to another disk"
-        case None:
-            return "free some space on that disk, or write to another one"
     return "choose a place that exists and can be written"

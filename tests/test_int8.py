@@ -38,6 +38,7 @@ from resnetkit.export.parted import Parted, parted
 from resnetkit.export.quantizing import Graph, Scale, Seen, quantized, shifts
 from resnetkit.export.runtimes import RUNTIMES, loaded
 from resnetkit.reject import Reject
+from resnetkit.tasks import TASKS
 from resnetkit.units import Taps
 from resnetkit.verbs import exporting
 
@@ -528,6 +529,8 @@ def test_a_train_part_alone_is_enough_and_said(tmp_path: Path) -> None:
         assert any(tried in note for note in done.notes)
         assert any("has no val part" in note for note in done.notes) == (precision == "int8")
         assert any("is not measured for those of int8" in note for note in done.notes) == (precision == "int8")
+    with pytest.raises(UsageError, match="d is not a list, and has no such columns"):
+        model.compiled("int8", data=data, columns=Columns(image="scan"))
     broken = folder(tmp_path / "b", "train/a/1.png", "train/f/2.png")
     with pytest.raises(DataError, match="class that the model does not have: f"):
         model.export(to="onnx", out=tmp_path / "no.onnx", data=broken)
@@ -593,7 +596,7 @@ def test_other_tasks_are_judged_by_their_own_figure(task: str, judge: str, figur
     assert (proof["figure"], proof["pictures"]) == (figure, 30)
     assert proof["here"] == pytest.approx(found["test"]["float32"], abs=1e-4)
     assert proof["there"] == pytest.approx(found["test"]["int8"], abs=1e-4)
-    said = exporting.told(proof)
+    said = exporting.told(proof, TASKS[task])
     assert f"{figure} {proof['there']:.4f} in the file, {proof['here']:.4f} in torch" in said
     assert f"{figure} on test: {found['test']['float32']:.4f} in float32" in said
     renamed = tmp_path / "renamed.csv"

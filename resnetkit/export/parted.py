@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetkit.data.decode import MAX_PIXELS
 from resnetkit.data.lists import Columns
 from resnetkit.data.parts import Part, subset
 from resnetkit.data.split import carve
 from resnetkit.errors import DataError, UsageError, plain, some
-from resnetkit.examining import opened
+from resnetkit.examining import source_of
 from resnetkit.modelfile import Card
-from resnetkit.scored import grouped_as, scored, told_of
+from resnetkit.scored import scored
 
 SHARE = 0.1  # of train that is held out where nobody else has done so
 
@@ -35,13 +34,7 @@ def parted(card: Card, folder: Path | None, data: str, columns: Columns | None =
     Where nothing says what val is, a tenth of train is, evenly of each class. Raises UsageError for data that have
     neither, DataError for what cannot be read.
     """
-    source = opened(card, data, told_of(card, columns), MAX_PIXELS)
-    if source.task != card.task:
-        what = f"the labels of {plain(data)} are {source.task}, and the model says {card.task}"
-        raise DataError(what, "give data with such labels")
-    whole = source.parts.get("all") or source.parts.get("train")
-    groups = whole.groups if whole else None
-    source = grouped_as(card, source, None, None)
+    source, groups = source_of(card, data, columns=columns)
 
     def part(name: str) -> Part | None:
         try:

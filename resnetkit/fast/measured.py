@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from resnetkit import modelfile
-from resnetkit.classifier import Classifier, load
+from resnetkit.classifier import Classifier, load, refuse_columns
 from resnetkit.data.lists import Columns
 from resnetkit.data.preprocess import Preprocess
 from resnetkit.engine.device import choose
@@ -71,6 +71,7 @@ def measure(
     ``pictures`` of ``data``, evenly taken from the part that evaluate would choose, say what each way costs; without
     data built-in pictures do, and nothing says how often each way is right. Raises UsageError for what cannot be meant.
     """
+    refuse_columns(columns, data)
     with TemporaryDirectory() as folder:
         mine, name = model_at(str(model), size, device, data)
         before = torch.get_num_threads()

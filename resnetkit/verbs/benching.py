@@ -50,8 +50,6 @@ def bench(asked: Namespace, out: TextIO) -> int:
     if asked.pictures is not None and asked.data is None:
         raise UsageError("--pictures is of --data, and none is given", "leave it out, or give --data")
     named, _ = told_of(asked)
-    if named and asked.data is None:
-        raise UsageError("columns are of --data, and none is given", "leave them out, or give --data")
     size = None if asked.size is None else value_of("size", asked.size)
     threads = None if asked.threads is None else whole("--threads", asked.threads, 1, 1024)
     only = [] if asked.only is None else [word.strip() for word in asked.only.split(",")]

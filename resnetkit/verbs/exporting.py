@@ -37,8 +37,6 @@ def export(asked: Namespace, out: TextIO) -> int:
             raise UsageError(f"resnet export needs --{name}", f"write: resnet export {EXPORT}")
 
     named, _ = told_of(asked)
-    if named and asked.data is None:
-        raise UsageError("columns are of --data, and none is given", "leave them out, or give --data")
 
     import resnetkit
     from resnetkit.data.lists import Columns
@@ -63,14 +61,13 @@ def export(asked: Namespace, out: TextIO) -> int:
         say(out, {**answer, "notes": list(done.notes), **checked})
     else:
         if done.proof is not None:
-            say(out, told(done.proof))
+            say(out, told(done.proof, TASKS[model.card.task]))
         say(out, f"wrote {plain(done.out)}: load it with {plain(done.how)}")
     return 0
 
 
-def told(proof: dict[str, Any]) -> str:
+def told(proof: dict[str, Any], task: Task) -> str:
     """How a file was checked, in two lines or three."""
-    task = next(task for task in TASKS.values() if task.says == proof["figure"])
     where = f"of {plain(proof['data'])}" if proof["data"] else "that are built in"
     lines = [
         f"checked in {proof['runtime']} ({proof['precision']}) against torch, on {proof['pictures']} pictures {where}:"
